@@ -1,0 +1,149 @@
+// Package cli is podrun's command line: one file a command, flags in, one call
+// down, a table or JSON out. It alone reads arguments and the environment and
+// writes to the terminal. Mounts, links and containers are left to the rooms
+// below.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"podrun/state"
+)
+
+// Streams are the three files that a command reads and writes.
+type Streams struct {
+	In       *os.File
+	Out, Err io.Writer
+}
+
+// Exit codes: 1 is a failure, 2 is a command line or a manifest that means
+// nothing; exec and up --attach may return others.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// exitError ends the program with a code of its own. An empty message prints nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usagef is a complaint about the command line.
+func usagef(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// app is what every command has at hand.
+type app struct {
+	Streams
+	config     state.Config
+	subnet     string
+	linkPrefix string
+	verbose    bool
+}
+
+// store opens podrun's state.
+func (a *app) store() (*state.Store, error) { return state.Open(a.config) }
+
+// network is the validated pod subnet.
+func (a *app) network() (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(a.subnet)
+	if err != nil || !p.Addr().Is4() || p.Bits() > 30 {
+		return netip.Prefix{}, usagef("--subnet %q: want an IPv4 range of at least four addresses, such as 10.244.0.0/16", a.subnet)
+	}
+	return p.Masked(), nil
+}
+
+// printf writes to standard output.
+func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.Out, format, args...) }
+
+// notef writes to standard error.
+func (a *app) notef(format string, args ...any) { fmt.Fprintf(a.Err, format, args...) }
+
+// Run executes one command line and returns the exit code. What goes wrong is
+// printed once, as `podrun: …`.
+func Run(ctx context.Context, args []string, s Streams) int {
+	a := &app{Streams: s}
+	program := newProgram(a)
+	err := program.RunContext(ctx, intersperse(program, args))
+	if err == nil {
+		return 0
+	}
+	code := exitFailure
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(s.Err, "podrun: %s\n", text)
+	}
+	return code
+}
+
+func newProgram(a *app) *cli.App {
+	return &cli.App{
+		Name:                      "podrun",
+		Usage:                     "run Kubernetes pods on this machine: no cluster, no daemon",
+		HideVersion:               true,
+		HideHelpCommand:           true,
+		UseShortOptionHandling:    true,
+		DisableSliceFlagSeparator: true, // a --change may contain a comma
+		Writer:                    a.Out,
+		ErrWriter:                 a.Err,
+		ExitErrHandler:            func(*cli.Context, error) {}, // Run prints, once
+		OnUsageError:              usageError,
+		Flags:                     globalFlags(a),
+		Before: func(*cli.Context) error {
+			_, err := a.network()
+			return err
+		},
+		Action: func(c *cli.Context) error {
+			if name := c.Args().First(); name != "" {
+				return usagef("unknown command %q; 'podrun --help' lists them", name)
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: commands(a),
+	}
+}
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	name := "podrun"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
+		name += " " + c.Command.Name
+	}
+	return usagef("%w; see '%s --help'", err, name)
+}
+
+func globalFlags(a *app) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "root", Value: "/var/lib/podrun", EnvVars: []string{"PODRUN_ROOT"}, Destination: &a.config.Root, Usage: "directory of records, images and volumes"},
+		&cli.StringFlag{Name: "run-root", Value: "/run/podrun", EnvVars: []string{"PODRUN_RUN_ROOT"}, Destination: &a.config.RunRoot, Usage: "directory of what a reboot ends"},
+		&cli.StringFlag{Name: "log-dir", Value: "/var/log/pods", EnvVars: []string{"PODRUN_LOG_DIR"}, Destination: &a.config.LogDir, Usage: "directory of container logs"},
+		&cli.StringFlag{Name: "subnet", Value: "10.244.0.0/16", EnvVars: []string{"PODRUN_SUBNET"}, Destination: &a.subnet, Usage: "range of the pods' addresses"},
+		&cli.StringFlag{Name: "link-prefix", Value: "podrun", EnvVars: []string{"PODRUN_LINK_PREFIX"}, Destination: &a.linkPrefix, Usage: "start of the names of host-side links"},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, EnvVars: []string{"PODRUN_VERBOSE"}, Destination: &a.verbose, Usage: "say more"},
+	}
+}
+
+// namespaceFlag is on every command that names pods.
+func namespaceFlag(into *string) cli.Flag {
+	return &cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Value: "default", EnvVars: []string{"PODRUN_NAMESPACE"}, Destination: into, Usage: "`NAMESPACE` of the pods"}
+}

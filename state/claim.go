@@ -1,0 +1,112 @@
+package state
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+)
+
+// NewUID is a random UUID (RFC 9562, version 4).
+func NewUID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: crypto/rand
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// ClaimedError says which pod holds a name.
+type ClaimedError struct{ Namespace, Name, UID string }
+
+func (e *ClaimedError) Error() string {
+	return fmt.Sprintf("pod %s/%s exists (uid %s)", e.Namespace, e.Name, e.UID)
+}
+
+// Ref is one claimed pod name.
+type Ref struct{ Namespace, Name, UID string }
+
+func (s *Store) claimPath(namespace, name string) string {
+	return filepath.Join(s.Root, "names", namespace, name)
+}
+
+// Claim gives namespace/name to uid, durably, or returns a *ClaimedError. It is
+// one call of symlink(2), so that of two claimants exactly one wins.
+func (s *Store) Claim(namespace, name, uid string) error {
+	path := s.claimPath(namespace, name)
+	for {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		err := os.Symlink(uid, path)
+		switch {
+		case err == nil:
+			return syncDir(filepath.Dir(path))
+		case errors.Is(err, os.ErrNotExist):
+			continue // the last pod of the namespace took the directory with it
+		case !errors.Is(err, os.ErrExist):
+			return err
+		}
+		holder, err := s.Lookup(namespace, name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return &ClaimedError{Namespace: namespace, Name: name, UID: holder}
+	}
+}
+
+// Lookup returns the uid that holds namespace/name, or an error that is
+// os.ErrNotExist.
+func (s *Store) Lookup(namespace, name string) (string, error) {
+	return os.Readlink(s.claimPath(namespace, name))
+}
+
+// Release gives up namespace/name if uid holds it.
+func (s *Store) Release(namespace, name, uid string) error {
+	path := s.claimPath(namespace, name)
+	holder, err := os.Readlink(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && holder != uid {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	os.Remove(filepath.Dir(path)) // goes only when it is empty
+	return nil
+}
+
+// Names lists the claimed names of one namespace, or of all where namespace is
+// empty, sorted.
+func (s *Store) Names(namespace string) ([]Ref, error) {
+	pattern := namespace
+	if namespace == "" {
+		pattern = "*"
+	}
+	paths, err := filepath.Glob(filepath.Join(s.Root, "names", pattern, "*"))
+	if err != nil {
+		return nil, err
+	}
+	sort.Strings(paths)
+	refs := make([]Ref, 0, len(paths))
+	for _, p := range paths {
+		uid, err := os.Readlink(p)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // went away while we looked
+		}
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, Ref{
+			Namespace: filepath.Base(filepath.Dir(p)), Name: filepath.Base(p), UID: uid,
+		})
+	}
+	return refs, nil
+}

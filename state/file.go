@@ -1,0 +1,68 @@
+package state
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Durability says what a written file must survive.
+type Durability bool
+
+const (
+	// Volatile files appear atomically; a power cut may bring back the old one.
+	Volatile Durability = false
+	// Durable files and their directory entry are synced before the call returns.
+	Durable Durability = true
+)
+
+// WriteFile replaces path by data in one step: a reader, or a reboot, sees the
+// old content or the new, never a part.
+func WriteFile(path string, data []byte, mode os.FileMode, d Durability) (err error) {
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			tmp.Close()
+			os.Remove(tmp.Name())
+		}
+	}()
+	if err := tmp.Chmod(mode); err != nil {
+		return err
+	}
+	if _, err := tmp.Write(data); err != nil {
+		return err
+	}
+	if d == Durable {
+		if err := tmp.Sync(); err != nil {
+			return err
+		}
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	if d == Durable {
+		return syncDir(dir)
+	}
+	return nil
+}
+
+// syncDir makes the entries of dir durable: fsync of a file does not cover its
+// name (fsync(2)).
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync directory %s: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package state
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLocked is returned where another process holds a lock.
+var ErrLocked = errors.New("locked by another process")
+
+// Locks are open file description locks (fcntl(2)): they live as long as any
+// copy of the descriptor does, whichever process has it, and can be tested
+// without being taken.
+
+// TryLock takes the lock at path, making the file if needed. The caller holds
+// it until the file, and every copy passed on, is closed. ErrLocked says that
+// somebody else has it.
+func TryLock(path string) (*os.File, error) { return lock(path, unix.F_OFD_SETLK) }
+
+// LockFile is TryLock that waits for its turn.
+func LockFile(path string) (*os.File, error) { return lock(path, unix.F_OFD_SETLKW) }
+
+func lock(path string, cmd int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.FcntlFlock(f.Fd(), cmd, &unix.Flock_t{Type: unix.F_WRLCK})
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err == unix.EAGAIN || err == unix.EACCES {
+		err = ErrLocked
+	}
+	if err != nil {
+		f.Close()
+		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+	}
+	return f, nil
+}
+
+// Locked tells whether anybody holds the lock at path. A missing file is not locked.
+func Locked(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	probe := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &probe); err != nil {
+		return false, &os.PathError{Op: "test lock", Path: path, Err: err}
+	}
+	return probe.Type != unix.F_UNLCK, nil
+}

@@ -1,0 +1,111 @@
+// Package state owns what podrun keeps on disk: the claims of pod names, the
+// records of pods, their status, their events and their locks. Files appear
+// whole or not at all. What the records mean is left to monitor and cli; what
+// images, volumes and log files look like is left to image, volumes and logs.
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Config names the three directories that podrun uses.
+type Config struct {
+	Root    string // survives a reboot: records, images, volumes
+	RunRoot string // does not: locks, sockets, addresses
+	LogDir  string // the kubelet's layout of container logs
+}
+
+// Store is podrun's state below one root. Its methods may be called by any
+// number of processes at once.
+type Store struct {
+	Config
+	// Instance tells one root's cgroups, links and tables from another's: the
+	// first eight hex digits of the SHA-256 of the root's path.
+	Instance string
+}
+
+// Open makes the directories where they are missing, private to their owner,
+// and empties a run root that an earlier boot left behind.
+func Open(c Config) (*Store, error) {
+	for _, dir := range []*string{&c.Root, &c.RunRoot, &c.LogDir} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return nil, fmt.Errorf("resolve %q: %w", *dir, err)
+		}
+		*dir = abs
+	}
+	for _, dir := range []string{c.Root, c.RunRoot} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	sum := sha256.Sum256([]byte(c.Root))
+	s := &Store{Config: c, Instance: hex.EncodeToString(sum[:4])}
+	if err := s.checkBoot(); err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", c.RunRoot, err)
+	}
+	return s, nil
+}
+
+// PodDir is where a pod's record, status and data live until it is removed.
+func (s *Store) PodDir(uid string) string { return filepath.Join(s.Root, "pods", uid) }
+
+// RunDir is where a pod's lock and control socket live until the next boot.
+func (s *Store) RunDir(uid string) string { return filepath.Join(s.RunRoot, "pods", uid) }
+
+// ImageDir is the image store's directory.
+func (s *Store) ImageDir() string { return filepath.Join(s.Root, "images") }
+
+// ClaimDir holds the named volumes of one namespace.
+func (s *Store) ClaimDir(namespace string) string {
+	return filepath.Join(s.Root, "volumes", namespace)
+}
+
+// AddressDir holds the addresses in use, one symlink each.
+func (s *Store) AddressDir() string { return filepath.Join(s.RunRoot, "addresses") }
+
+// LogPath is the directory of one pod's log files, named as the kubelet names it.
+func (s *Store) LogPath(namespace, name, uid string) string {
+	return filepath.Join(s.LogDir, namespace+"_"+name+"_"+uid)
+}
+
+const bootIDPath = "/proc/sys/kernel/random/boot_id"
+
+// checkBoot empties the run root when it was last used under another boot:
+// on machines where /run is no tmpfs its locks and addresses would lie.
+func (s *Store) checkBoot() error {
+	boot, err := os.ReadFile(bootIDPath)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(s.RunRoot, "boot-id")
+	if seen, err := os.ReadFile(file); err == nil && string(seen) == string(boot) {
+		return nil
+	}
+	lock, err := LockFile(filepath.Join(s.RunRoot, "boot-id.lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if seen, err := os.ReadFile(file); err == nil && string(seen) == string(boot) {
+		return nil
+	}
+	entries, err := os.ReadDir(s.RunRoot)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "boot-id") {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(s.RunRoot, e.Name())); err != nil {
+			return err
+		}
+	}
+	return WriteFile(file, boot, 0o600, Volatile)
+}
