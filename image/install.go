@@ -1,0 +1,369 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"podrun/state"
+)
+
+// candidate is an image on its way into the store. Its manifest and config are
+// here and verified, its layers still elsewhere.
+type candidate struct {
+	manifest []byte
+	config   []byte
+	file     *v1.ConfigFile
+	layers   []layerSource
+}
+
+// layerSource is where a layer comes from.
+type layerSource struct {
+	digest v1.Hash // of the archive as it is stored there
+	// open starts reading the archive. Reading it to its end is an error unless
+	// it is what digest says.
+	open func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Limits of what is held in memory.
+const (
+	maxManifest = 4 << 20 // as registries have it (distribution-spec, "Pushing Manifests")
+	maxConfig   = 8 << 20
+	maxLayers   = 500 // overlayfs's OVL_MAX_STACK
+)
+
+// newCandidate checks that a config is one of an image with that many layers.
+func newCandidate(manifest, config []byte, layers []layerSource) (*candidate, error) {
+	file, err := v1.ParseConfigFile(bytes.NewReader(config))
+	if err != nil {
+		return nil, fmt.Errorf("read image config: %w", err)
+	}
+	if len(file.RootFS.DiffIDs) != len(layers) {
+		return nil, fmt.Errorf("the image config names %d layers, its manifest %d", len(file.RootFS.DiffIDs), len(layers))
+	}
+	if len(layers) > maxLayers {
+		return nil, fmt.Errorf("the image has %d layers; overlayfs takes %d", len(layers), maxLayers)
+	}
+	for _, d := range file.RootFS.DiffIDs {
+		if d.Algorithm != "sha256" || len(d.Hex) != sha256.Size*2 {
+			return nil, fmt.Errorf("the image config has diff_id %q; want sha256:…", d)
+		}
+	}
+	return &candidate{manifest: manifest, config: config, file: file, layers: layers}, nil
+}
+
+// chainIDs names each layer together with all below it (OCI image-spec,
+// config.md, "Layer ChainID").
+func chainIDs(diffIDs []v1.Hash) []v1.Hash {
+	chain := make([]v1.Hash, len(diffIDs))
+	for i, diff := range diffIDs {
+		chain[i] = diff
+		if i > 0 {
+			chain[i] = sha256Of([]byte(chain[i-1].String() + " " + diff.String()))
+		}
+	}
+	return chain
+}
+
+func sha256Of(data []byte) v1.Hash {
+	sum := sha256.Sum256(data)
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
+}
+
+// install brings a candidate into the store: blobs, layers, and last the
+// records. The caller is between begin and its end.
+func (s *Store) install(ctx context.Context, c *candidate, references []string, report Progress) ([]*Image, error) {
+	id, digest := sha256Of(c.config), sha256Of(c.manifest)
+	if err := errors.Join(s.writeBlob(digest, c.manifest), s.writeBlob(id, c.config)); err != nil {
+		return nil, fmt.Errorf("store manifest and config: %w", err)
+	}
+	in := newInstaller(s, c, report)
+	if err := in.run(ctx); err != nil {
+		return nil, err
+	}
+	img := Image{
+		ID:           id.String(),
+		Digest:       digest.String(),
+		Config:       *c.file.Config.DeepCopy(),
+		Created:      c.file.Created.Time,
+		Architecture: c.file.Architecture,
+		Variant:      c.file.Variant,
+	}
+	img.Config.Env = keyValues(img.Config.Env)
+	names := make([]string, len(in.jobs))
+	for i, j := range in.jobs {
+		names[i] = layerName(j.info.ChainID)
+		img.Size += j.info.Size
+	}
+	return s.writeRecords(img, names, references)
+}
+
+// keyValues leaves out what is no KEY=VALUE: a container's environment cannot hold it.
+func keyValues(env []string) []string {
+	var kept []string
+	for _, e := range env {
+		if i := strings.Index(e, "="); i > 0 {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// installer brings the layers of one image into the store: several at a time
+// are unpacked, one after the other, from the lowest, they are put in place.
+//
+// Two installers cannot wait for each other: a layer's lock is held while it
+// waits for lower layers only, and the lowest layer that is not in place is
+// being worked on by whoever has its lock, or is the next to be started.
+type installer struct {
+	store *Store
+	jobs  []*job
+}
+
+// job is one layer on its way.
+type job struct {
+	source layerSource
+	info   layerInfo
+	report func(Stage, int64, int64)
+	lock   *os.File // held from before the work until the layer is in place
+	tree   *tree    // nil: the layer was there
+	done   chan struct{}
+}
+
+// parallelLayers is how many layers are downloaded and unpacked at once. One
+// connection seldom fills a line; more than a few only compete for the disk.
+const parallelLayers = 4
+
+func newInstaller(s *Store, c *candidate, report Progress) *installer {
+	in := &installer{store: s}
+	chains := chainIDs(c.file.RootFS.DiffIDs)
+	for i, source := range c.layers {
+		in.jobs = append(in.jobs, &job{
+			source: source,
+			info:   layerInfo{ChainID: chains[i], DiffID: c.file.RootFS.DiffIDs[i]},
+			report: report.layer(source.digest),
+			done:   make(chan struct{}),
+		})
+	}
+	return in
+}
+
+func (in *installer) run(ctx context.Context) error {
+	defer func() {
+		for _, j := range in.jobs {
+			j.release()
+		}
+	}()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return in.commitAll(ctx) })
+	slots := make(chan struct{}, parallelLayers)
+dispatch:
+	for _, j := range in.jobs {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			break dispatch
+		}
+		g.Go(func() error {
+			defer func() { <-slots }()
+			if err := j.prepare(ctx, in.store); err != nil {
+				return fmt.Errorf("layer %s: %w", j.source.digest, err)
+			}
+			close(j.done)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// prepare finds the layer in the store, or unpacks it under its lock.
+func (j *job) prepare(ctx context.Context, s *Store) error {
+	if present, err := j.find(s); present || err != nil {
+		return err
+	}
+	if err := j.acquire(ctx, s); err != nil {
+		return err
+	}
+	if present, err := j.find(s); present || err != nil {
+		j.release()
+		return err
+	}
+	archive, err := j.source.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	dir := s.path("tmp", layerName(j.info.ChainID))
+	// Whoever left something here was killed: its lock would be held otherwise.
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	j.tree = &tree{dir: dir}
+	t, err := unpack(ctx, dir, archive)
+	if err != nil {
+		return err
+	}
+	// What follows the compressed stream belongs to the digest too.
+	if _, err := io.Copy(io.Discard, archive); err != nil {
+		return err
+	}
+	if t.diffID != j.info.DiffID {
+		return fmt.Errorf("it unpacks to %s, the image says %s: the image is damaged or forged", t.diffID, j.info.DiffID)
+	}
+	j.tree, j.info.Size = t, t.size
+	return nil
+}
+
+func (j *job) find(s *Store) (present bool, err error) {
+	info, err := s.layerInfo(j.info.ChainID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	j.info = info
+	j.report(StagePresent, 0, 0)
+	return true, nil
+}
+
+// acquire takes the layer's lock: of two that want a layer, one works.
+func (j *job) acquire(ctx context.Context, s *Store) error {
+	lock, err := openLock(s.path("tmp", layerName(j.info.ChainID)+".lock"))
+	if err != nil {
+		return err
+	}
+	j.lock = lock
+	err = tryLock(lock, unix.LOCK_EX)
+	if errors.Is(err, errBusy) {
+		j.report(StageWaiting, 0, 0)
+		err = waitLock(ctx, lock, unix.LOCK_EX)
+	}
+	return err
+}
+
+// release removes what is not in place and lets others have the layer.
+func (j *job) release() {
+	if j.tree != nil {
+		_ = os.RemoveAll(j.tree.dir) // the next writer empties tmp
+	}
+	if j.lock != nil {
+		j.lock.Close()
+	}
+	j.tree, j.lock = nil, nil
+}
+
+// commitAll puts layers in place as they get ready, lowest first. All that are
+// ready at one moment share one sync.
+func (in *installer) commitAll(ctx context.Context) error {
+	var lowers []string
+	for next := 0; next < len(in.jobs); {
+		select {
+		case <-in.jobs[next].done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		end := next + 1
+		for end < len(in.jobs) && isClosed(in.jobs[end].done) {
+			end++
+		}
+		if err := in.store.commit(in.jobs[next:end], lowers); err != nil {
+			return err
+		}
+		for _, j := range in.jobs[next:end] {
+			lowers = append(lowers, in.store.layerPath(layerName(j.info.ChainID)))
+		}
+		next = end
+	}
+	return nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// commit puts consecutive layers in place, lowers being those below them. After
+// a power cut a layer that has its name has all its content, as overlay lower
+// directories cannot be verified again.
+func (s *Store) commit(jobs []*job, lowers []string) error {
+	below := append([]string(nil), lowers...)
+	fresh := 0
+	for _, j := range jobs {
+		name := layerName(j.info.ChainID)
+		if j.tree == nil {
+			below = append(below, s.layerPath(name))
+			continue
+		}
+		fresh++
+		if err := j.tree.inherit(below); err != nil {
+			return err
+		}
+		below = append(below, j.tree.dir)
+		info, err := json.Marshal(j.info)
+		if err != nil {
+			return err
+		}
+		if err := state.WriteFile(s.layerInfoPath(name), info, 0o600, state.Volatile); err != nil {
+			return err
+		}
+	}
+	if fresh == 0 {
+		return nil
+	}
+	if err := s.sync(); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if j.tree == nil {
+			continue
+		}
+		if err := os.Rename(j.tree.dir, s.layerPath(layerName(j.info.ChainID))); err != nil {
+			return fmt.Errorf("put layer in place: %w", err)
+		}
+		j.tree = nil
+		j.report(StageDone, 0, 0)
+		j.release()
+	}
+	return s.syncLayers()
+}
+
+// sync writes out the file system that the store is on: one call for all files
+// of all layers that are ready.
+func (s *Store) sync() error {
+	dir, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		return &os.PathError{Op: "syncfs", Path: s.dir, Err: err}
+	}
+	return nil
+}
+
+// syncLayers makes the names of layers durable before a record names them.
+func (s *Store) syncLayers() error {
+	dir, err := os.Open(s.path("layers"))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

@@ -1,0 +1,190 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mount mounts a root filesystem at target, a directory: the image's layers,
+// which stay as they are, beneath dir/upper, which takes all changes. dir is
+// made if it is missing; target and dir must not be used by another mount. The
+// mount is plain: it lives in the caller's mount namespace, and ends with it or
+// by umount(2). Where target already is that mount nothing happens, so a
+// process that comes back may call it again.
+//
+// The caller keeps the image from being removed (see Remove) while it is mounted.
+func Mount(img *Image, target, dir string) error {
+	if mounted, err := isOverlay(target); mounted || err != nil {
+		return err
+	}
+	lowers, err := prepareMount(img, dir)
+	if err != nil {
+		return fmt.Errorf("prepare root filesystem: %w", err)
+	}
+	err = mountOverlay(lowers, target, dir)
+	if errors.Is(err, unix.ENOENT) {
+		for _, layer := range img.Layers {
+			if _, statErr := os.Stat(layer); statErr != nil {
+				return fmt.Errorf("mount root filesystem: %w; pull the image again", statErr)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("mount root filesystem: %w", err)
+	}
+	return nil
+}
+
+// prepareMount makes the directories that overlayfs wants, and returns the
+// lower ones, topmost first as overlayfs names them.
+func prepareMount(img *Image, dir string) ([]string, error) {
+	// work is overlayfs's own. One that a volatile mount has used is refused.
+	if err := os.RemoveAll(filepath.Join(dir, "work")); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"upper", "work"} {
+		if err := makeDirectory(filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+	}
+	if len(img.Layers) == 0 {
+		empty := filepath.Join(dir, "lower") // FROM scratch: overlayfs wants one
+		return []string{empty}, makeDirectory(empty)
+	}
+	lowers := make([]string, 0, len(img.Layers))
+	for i := len(img.Layers) - 1; i >= 0; i-- {
+		lowers = append(lowers, img.Layers[i])
+	}
+	return lowers, nil
+}
+
+// makeDirectory makes a directory 0755 whatever the umask: upper is what a
+// container sees of its root directory.
+func makeDirectory(path string) error {
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return os.Chmod(path, 0o755)
+}
+
+// overlayOptions are the same whatever the kernel's build says.
+//
+//   - index=off, as all engines have it: with an index, a mount whose upper
+//     directory was used with other layers before is refused.
+//   - redirect_dir=on: rename(2) of a directory of the image works, as on any
+//     filesystem. Off, it is EXDEV, and a program has to copy the directory.
+//   - metacopy=off: with it, a chown of a file copies no data up, but
+//     upper must then never be seen by anybody who could forge its attributes.
+//   - volatile: fsync(2) below this mount returns at once, and unmounting does
+//     not write out the whole filesystem that upper is on. What a crash could
+//     lose is the container's own changes, which no crash outlives anyway: a
+//     container is started anew from the image, and volumes are other mounts.
+const overlayOptions = "index=off,redirect_dir=on,metacopy=off,volatile"
+
+// mountOverlay mounts from the calling thread if all names fit into the page
+// that mount(2) takes of options, else from a thread in the layers' directory,
+// with relative names: 127 layers need 3,175 bytes then.
+func mountOverlay(lowers []string, target, dir string) error {
+	options := overlayData(lowers, dir)
+	if len(options) < os.Getpagesize() {
+		return mount(target, options)
+	}
+	target, err := filepath.Abs(target)
+	if err != nil {
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	layers := filepath.Dir(lowers[0])
+	short := make([]string, len(lowers))
+	for i, lower := range lowers {
+		short[i] = filepath.Base(lower)
+	}
+	options = overlayData(short, dir)
+	if len(options) >= os.Getpagesize() {
+		return fmt.Errorf("%d layers and the path %s do not fit into one page of mount options; use a shorter --root", len(lowers), dir)
+	}
+	return onOwnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return os.NewSyscallError("unshare", err)
+		}
+		if err := unix.Chdir(layers); err != nil {
+			return &os.PathError{Op: "chdir", Path: layers, Err: err}
+		}
+		return mount(target, options)
+	})
+}
+
+func overlayData(lowers []string, dir string) string {
+	var b strings.Builder
+	b.WriteString("lowerdir=")
+	for i, lower := range lowers {
+		if i > 0 {
+			b.WriteByte(':')
+		}
+		b.WriteString(escapeOption(lower))
+	}
+	for _, name := range []string{"upper", "work"} {
+		b.WriteString("," + name + "dir=" + escapeOption(filepath.Join(dir, name)))
+	}
+	b.WriteString("," + overlayOptions)
+	return b.String()
+}
+
+// escapeOption: overlayfs ends an option at a comma and a lower directory at a
+// colon (Documentation/filesystems/overlayfs.rst).
+func escapeOption(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(path)
+}
+
+func mount(target, options string) error {
+	if err := unix.Mount("overlay", target, "overlay", 0, options); err != nil {
+		return &os.PathError{Op: "mount overlay", Path: target, Err: err}
+	}
+	return nil
+}
+
+// isOverlay tells whether an overlay is mounted at target itself.
+func isOverlay(target string) (bool, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(target, &fs); err != nil {
+		return false, &os.PathError{Op: "statfs", Path: target, Err: err}
+	}
+	if fs.Type != unix.OVERLAYFS_SUPER_MAGIC {
+		return false, nil
+	}
+	var stat unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, target, 0, 0, &stat); err != nil {
+		return false, &os.PathError{Op: "statx", Path: target, Err: err}
+	}
+	return stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
+}
+
+// onOwnThread runs f on a thread that ends afterwards, since what f does to it
+// cannot be undone. The main thread never ends, and is /proc/self to others:
+// where f would run there, another goroutine runs it while this one keeps the
+// main thread busy.
+func onOwnThread(f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		goruntime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			result <- onOwnThread(f)
+			goruntime.UnlockOSThread()
+			return
+		}
+		result <- f()
+		// Still locked: the runtime ends the thread with the goroutine.
+	}()
+	return <-result
+}

@@ -1,0 +1,249 @@
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/pkg/archive"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
+)
+
+// tree is a layer unpacked into a directory that is not in its place yet.
+type tree struct {
+	dir    string
+	diffID v1.Hash
+	size   int64 // sum of the files' sizes
+	// archiveSize is the length of the plain archive.
+	archiveSize int64
+	// implied are the directories that the archive has no entry for, relative to
+	// dir, parents first: they get their owner and mode from the layers below.
+	implied []string
+}
+
+// maxHeaderBytes bounds the headers of one layer. The unpacker remembers paths,
+// and a few megabytes can decompress to headers without end. A million files
+// with paths of 200 bytes pass.
+const maxHeaderBytes = 512 << 20
+
+// headerOverhead is about what remembering one entry costs beside its strings.
+const headerOverhead = 256
+
+// unpack applies a layer's archive, plain or compressed, to the new directory
+// dir. Whiteouts become those of overlayfs: layers are lower directories of an
+// overlay, and are never applied on top of each other.
+func unpack(ctx context.Context, dir string, r io.Reader) (*tree, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	plain, err := decompress(r)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Close()
+	sum := sha256.New()
+	var length counter
+	hashed := io.TeeReader(plain, io.MultiWriter(sum, &length))
+	u := unpacker{root: dir, explicit: map[string]bool{}}
+	size, err := archive.Apply(ctx, dir, hashed, archive.WithFilter(u.filter), archive.WithConvertWhiteout(u.entry))
+	if err != nil {
+		return nil, plainError(err, dir)
+	}
+	// The archive ends before the stream does: padding belongs to the digest.
+	if _, err := io.Copy(io.Discard, hashed); err != nil {
+		return nil, fmt.Errorf("read to the end: %w", err)
+	}
+	if err := u.finish(); err != nil {
+		return nil, err
+	}
+	return &tree{
+		dir:         dir,
+		diffID:      v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))},
+		size:        size,
+		archiveSize: int64(length),
+		implied:     u.implied(),
+	}, nil
+}
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+// plainError takes the temporary directory out of an error's text where that is
+// all it says about the cause.
+func plainError(err error, dir string) error {
+	if errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("no space left below %s; remove what is not needed with 'podrun image rm': %w", filepath.Dir(dir), err)
+	}
+	return fmt.Errorf("unpack: %w", err)
+}
+
+// unpacker looks at the entries that archive.Apply makes.
+type unpacker struct {
+	root        string
+	headerBytes int64
+	// explicit holds the directories of the layer: true with an entry of their
+	// own, false where a path implied them.
+	explicit  map[string]bool
+	whiteouts []string
+	opaque    []string
+}
+
+// AUFS's names for what a layer takes away from those below it
+// (OCI image-spec, layer.md, "Whiteouts").
+const (
+	whiteoutPrefix = ".wh."
+	aufsPrefix     = ".wh..wh."
+	opaqueMarker   = ".wh..wh..opq"
+	xattrRecord    = "SCHILY.xattr."
+	opaqueXattr    = "trusted.overlay.opaque"
+)
+
+// filter sees each header first.
+func (u *unpacker) filter(h *tar.Header) (bool, error) {
+	u.headerBytes += headerOverhead + int64(len(h.Name)+len(h.Linkname))
+	for k, v := range h.PAXRecords {
+		u.headerBytes += int64(len(k) + len(v))
+		// trusted.overlay.* would make the overlay read other directories; the
+		// unpacker refuses them too, but with a line on standard error each.
+		if strings.HasPrefix(k, xattrRecord+"trusted.") {
+			delete(h.PAXRecords, k)
+		}
+	}
+	if u.headerBytes > maxHeaderBytes {
+		return false, errors.New("the layer has more files than podrun takes; is it damaged or made to harm?")
+	}
+	// AUFS's own files (.wh..wh.plnk, .wh..wh.aufs) mean nothing elsewhere.
+	bookkeeping := strings.Contains("/"+h.Name, "/"+aufsPrefix) && filepath.Base(h.Name) != opaqueMarker
+	return !bookkeeping, nil
+}
+
+// entry is told of each entry under its path in the layer, symlinks resolved,
+// and keeps whiteouts for later: overlayfs has one name for what AUFS has two
+// for, so a whiteout beside the file that replaces it, before or after it in
+// the archive, would clash with it.
+func (u *unpacker) entry(h *tar.Header, path string) (write bool, err error) {
+	for dir := filepath.Dir(path); len(dir) > len(u.root); dir = filepath.Dir(dir) {
+		if _, known := u.explicit[dir]; known {
+			break
+		}
+		u.explicit[dir] = false
+	}
+	base := filepath.Base(path)
+	switch {
+	case base == opaqueMarker:
+		u.opaque = append(u.opaque, filepath.Dir(path))
+		return false, nil
+	case strings.HasPrefix(base, whiteoutPrefix):
+		u.whiteouts = append(u.whiteouts, filepath.Join(filepath.Dir(path), strings.TrimPrefix(base, whiteoutPrefix)))
+		return false, nil
+	case h.Typeflag == tar.TypeDir:
+		u.explicit[path] = true
+	}
+	return true, nil
+}
+
+func (u *unpacker) implied() []string {
+	maps.DeleteFunc(u.explicit, func(_ string, own bool) bool { return own })
+	dirs := slices.Sorted(maps.Keys(u.explicit))
+	for i, dir := range dirs {
+		dirs[i] = strings.TrimPrefix(dir, u.root+"/")
+	}
+	return dirs
+}
+
+// finish makes the whiteouts, and opens the layer's root for all: a container's
+// users enter through it. The mode that the archive has for its own top is not
+// used, as containerd does not: archives of a mktemp directory say 0700.
+func (u *unpacker) finish() error {
+	root, err := os.OpenRoot(u.root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, path := range u.whiteouts {
+		if err := makeWhiteout(root, strings.TrimPrefix(path, u.root+"/")); err != nil {
+			return fmt.Errorf("make whiteout of %s: %w", path, err)
+		}
+	}
+	for _, path := range u.opaque {
+		if err := makeOpaque(root, relative(u.root, path)); err != nil {
+			return fmt.Errorf("make %s opaque: %w", path, err)
+		}
+	}
+	return os.Chmod(u.root, 0o755)
+}
+
+func relative(root, path string) string {
+	if path == root {
+		return "."
+	}
+	return strings.TrimPrefix(path, root+"/")
+}
+
+// makeWhiteout hides name, a device 0/0 as overlayfs has it. What the layer has
+// at that name itself stays: then the whiteout was for what is below it, so a
+// directory becomes opaque. The path goes through os.Root, as a later entry may
+// have put a symlink in the place of a directory.
+func makeWhiteout(root *os.Root, name string) error {
+	parent, err := root.Open(filepath.Dir(name))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil // a later entry replaced the directory
+	}
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	var before, st unix.Stat_t
+	fd, base := int(parent.Fd()), filepath.Base(name)
+	if err := unix.Fstat(fd, &before); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if before.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil
+	}
+	err = unix.Fstatat(fd, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return makeOpaque(root, name)
+	case err == nil:
+		return nil
+	case !errors.Is(err, unix.ENOENT):
+		return os.NewSyscallError("fstatat", err)
+	}
+	if err := unix.Mknodat(fd, base, unix.S_IFCHR, 0); err != nil {
+		return os.NewSyscallError("mknodat", err)
+	}
+	times := []unix.Timespec{before.Atim, before.Mtim}
+	return os.NewSyscallError("utimensat", unix.UtimesNanoAt(fd, ".", times, 0))
+}
+
+// makeOpaque hides what lower layers have in the directory name.
+func makeOpaque(root *os.Root, name string) error {
+	dir, err := root.Open(name)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if info, err := dir.Stat(); err != nil || !info.IsDir() {
+		return err
+	}
+	return os.NewSyscallError("fsetxattr", unix.Fsetxattr(int(dir.Fd()), opaqueXattr, []byte("y"), 0))
+}
