@@ -1,0 +1,75 @@
+package volumes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/moby/sys/mountinfo"
+	v1 "k8s.io/api/core/v1"
+)
+
+// claimData is the directory of a claim that containers see. Beside it is room
+// for what podrun has to know of the claim, out of their reach.
+const claimData = "data"
+
+// claim makes the named volume unless it exists. Its mode is that of
+// local-path-provisioner, 0777, so that a server of any user can use it.
+// readOnly in the claim's source makes every mount of it read-only. Remove
+// leaves it alone; only RemoveClaim ends it.
+func (s *Spec) claim(source *v1.PersistentVolumeClaimVolumeSource) (volume, error) {
+	if err := checkName("claim", source.ClaimName); err != nil {
+		return volume{}, err
+	}
+	path, err := makeDirectory(filepath.Join(s.Claims, source.ClaimName), claimData)
+	return volume{path: path, readOnly: source.ReadOnly}, err
+}
+
+// RemoveClaim removes the named volume at dir (Spec.Claims and the claim's
+// name) with all that it holds. It is idempotent, and removes nothing if
+// something is mounted inside. The claim is gone at once, by a rename to a
+// hidden name; a killed RemoveClaim goes on when it is repeated, and never
+// leaves half of a claim under its name. The caller makes sure that no pod uses
+// the claim.
+func RemoveClaim(dir string) error {
+	dir = filepath.Clean(dir)
+	name := filepath.Base(dir)
+	if err := checkName("claim", name); err != nil {
+		return err
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove claim %q: %w", name, err)
+	}
+	if err := removeClaim(parent, name); err != nil {
+		return fmt.Errorf("remove claim %q: %w", name, err)
+	}
+	return nil
+}
+
+func removeClaim(parent, name string) error {
+	dir := filepath.Join(parent, name)
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil {
+		return fmt.Errorf("read the mount table: %w", err)
+	}
+	if len(mounts) > 0 {
+		return fmt.Errorf("%s is a mount point: unmount it and repeat; nothing was removed", mounts[0].Mountpoint)
+	}
+	hidden := filepath.Join(parent, "."+name+".removed")
+	if err := removeTree(hidden); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, hidden); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return removeTree(hidden)
+}

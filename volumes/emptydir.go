@@ -1,0 +1,135 @@
+package volumes
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// DefaultShmSize is the size of a pod's /dev/shm in bytes, as containerd and
+// docker make it.
+const DefaultShmSize = 64 << 20
+
+// emptyDir makes a directory on disk or a tmpfs. On disk a sizeLimit is
+// accepted and not enforced (nor does a kubelet at the time of mounting); with
+// medium Memory it is the size of the tmpfs.
+func (s *Spec) emptyDir(name string, source *v1.EmptyDirVolumeSource) (volume, error) {
+	if source.Medium != v1.StorageMediumDefault && source.Medium != v1.StorageMediumMemory {
+		return volume{}, fmt.Errorf("emptyDir medium %q is not supported: use \"\" or \"Memory\"", source.Medium)
+	}
+	path, err := s.directory(name)
+	if err != nil {
+		return volume{}, err
+	}
+	if source.Medium == v1.StorageMediumMemory {
+		err = mountMemory(path, s.Pod, source.SizeLimit)
+	}
+	return volume{path: path}, err
+}
+
+// directory makes the pod's own directory for the volume.
+func (s *Spec) directory(name string) (string, error) {
+	if err := checkName("volume", name); err != nil {
+		return "", err
+	}
+	return makeDirectory(s.Dir, name)
+}
+
+// Shm mounts the tmpfs that is /dev/shm in every container of a pod, and
+// returns its path. pod is the pod's directory, the parent of Spec.Dir; size is
+// in bytes, 0 means DefaultShmSize. Idempotent; Remove removes the mount point.
+func Shm(pod string, size int64) (string, error) {
+	if size <= 0 {
+		size = DefaultShmSize
+	}
+	path, err := makeDirectory(pod, "shm")
+	if err != nil {
+		return "", fmt.Errorf("mount the pod's /dev/shm: %w", err)
+	}
+	options := fmt.Sprintf("mode=1777,size=%d", size)
+	if err := mountTmpfs(path, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+		return "", fmt.Errorf("mount the pod's /dev/shm: %w", err)
+	}
+	return path, nil
+}
+
+// mountMemory mounts the tmpfs of a volume. Linux 6.4 and later are asked to
+// keep it out of swap, as the kubelet does: it may hold a secret. Older ones,
+// and user namespaces, answer EINVAL. The mode is the kernel's own, 1777.
+func mountMemory(path string, pod *v1.Pod, limit *resource.Quantity) error {
+	var machine unix.Sysinfo_t
+	if err := unix.Sysinfo(&machine); err != nil {
+		return os.NewSyscallError("sysinfo", err)
+	}
+	size := memorySize(int64(machine.Totalram)*int64(machine.Unit), pod, limit)
+	options := fmt.Sprintf("size=%d", size)
+	err := mountTmpfs(path, 0, options+",noswap")
+	if errors.Is(err, unix.EINVAL) {
+		err = mountTmpfs(path, 0, options)
+	}
+	return err
+}
+
+// memorySize is the size of a tmpfs in bytes: the least of the machine's
+// memory, the memory limit of the pod and the volume's sizeLimit, those of them
+// that are set (kubelet, calculateEmptyDirMemorySize; podrun reserves nothing
+// of the machine, so all of it is allocatable).
+func memorySize(machine int64, pod *v1.Pod, limit *resource.Quantity) int64 {
+	size := machine
+	if memory := memoryLimit(&pod.Spec); memory > 0 {
+		size = min(size, memory)
+	}
+	if limit != nil && limit.Value() > 0 {
+		size = min(size, limit.Value())
+	}
+	return size
+}
+
+// memoryLimit is the memory limit of the pod's cgroup in bytes, 0 if there is
+// none: the sum of the containers or the largest init container, provided that
+// every one of them has a limit.
+func memoryLimit(pod *v1.PodSpec) int64 {
+	var sum, largest int64
+	for i := range pod.Containers {
+		memory := pod.Containers[i].Resources.Limits.Memory().Value()
+		if memory == 0 {
+			return 0
+		}
+		sum += memory
+	}
+	for i := range pod.InitContainers {
+		memory := pod.InitContainers[i].Resources.Limits.Memory().Value()
+		if memory == 0 {
+			return 0
+		}
+		largest = max(largest, memory)
+	}
+	return max(sum, largest)
+}
+
+// mountTmpfs mounts a tmpfs on the directory unless one is mounted there.
+func mountTmpfs(path string, flags uintptr, options string) error {
+	mounted, err := isMountPoint(path)
+	if err != nil {
+		return err
+	}
+	if !mounted {
+		if err := unix.Mount("tmpfs", path, "tmpfs", flags, options); err != nil {
+			return &os.PathError{Op: "mount tmpfs", Path: path, Err: err}
+		}
+		return nil
+	}
+	var stat unix.Statfs_t
+	if err := unix.Statfs(path, &stat); err != nil {
+		return &os.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	if stat.Type != unix.TMPFS_MAGIC {
+		return fmt.Errorf("another file system than tmpfs is mounted on %s: unmount it", filepath.Clean(path))
+	}
+	return nil
+}

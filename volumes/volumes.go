@@ -1,0 +1,180 @@
+// Package volumes makes each volume of one pod a path in the pod's mount
+// namespace, hands the paths to containers as binds, refreshes projected data
+// atomically, and removes what it made.
+//
+// It owns Spec.Dir, its siblings "subpaths" and "shm", and the claims below
+// Spec.Claims. All of these are reached by root on the host only: a container
+// sees a volume through a bind of the volume's root and can rename neither the
+// root nor anything above it. Names below a volume's root belong to the
+// containers; they are resolved by openat2(2) and used by descriptor only
+// (CVE-2017-1002101, CVE-2021-25741, CVE-2025-9566).
+//
+// It leaves to others: the bind into the container, its read-only remount and
+// its order among other mounts (runtime), the lifetime of the mount namespace
+// (sandbox), which objects exist (manifest, state), and whether a claim is
+// still in use (the caller of RemoveClaim).
+//
+// Everything but Remove and RemoveClaim runs in the pod's mount namespace and
+// may be repeated after a kill at any point: mounts that exist are found, not
+// doubled, and half-made files are completed. Nothing is synced to disk: the
+// pod's own volumes are remade from its record, and a claim's directory is
+// older in the file system's journal than any file in it.
+//
+// Modes are set whatever the umask is, except those of directories and files
+// that a hostPath volume makes on the host; a umask of 0 or 022 gives these
+// the kubelet's.
+package volumes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Spec is what a pod's volumes are made from.
+type Spec struct {
+	Pod        *v1.Pod
+	ConfigMaps map[string]*v1.ConfigMap // by name, of the pod's namespace
+	Secrets    map[string]*v1.Secret    // by name, of the pod's namespace
+	Dir        string                   // the pod's own volumes; its parent is the pod's directory
+	Claims     string                   // named volumes of the pod's namespace
+}
+
+// Set is the mounted volumes of one pod. Its methods are safe for concurrent
+// use, except that Update runs once at a time.
+type Set struct {
+	spec    Spec
+	volumes map[string]volume
+}
+
+// volume is one mounted volume.
+type volume struct {
+	path     string // in the pod's mount namespace
+	readOnly bool   // whatever a volumeMount says
+	create   bool   // made at the first bind if it is missing
+}
+
+// Mount makes every volume that a container mounts; as under the kubelet, the
+// others are ignored. It is idempotent. The error tells of each volume that
+// could not be mounted; what was made until then stays for another try, or for
+// Remove.
+func Mount(s Spec) (*Set, error) {
+	set := &Set{spec: s}
+	if len(s.Pod.Spec.Volumes) == 0 {
+		return set, nil
+	}
+	set.volumes = make(map[string]volume, len(s.Pod.Spec.Volumes))
+	used := mounted(&s.Pod.Spec)
+	var failed []error
+	for i := range s.Pod.Spec.Volumes {
+		v := &s.Pod.Spec.Volumes[i]
+		if !used[v.Name] {
+			continue
+		}
+		made, err := s.mount(v)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("mount volume %q: %w", v.Name, err))
+			continue
+		}
+		set.volumes[v.Name] = made
+	}
+	if len(failed) > 0 {
+		return nil, errors.Join(failed...)
+	}
+	return set, nil
+}
+
+// mounted returns the names of the volumes that a container mounts.
+func mounted(pod *v1.PodSpec) map[string]bool {
+	names := make(map[string]bool, len(pod.Volumes))
+	for _, containers := range [][]v1.Container{pod.InitContainers, pod.Containers} {
+		for i := range containers {
+			for _, m := range containers[i].VolumeMounts {
+				names[m.Name] = true
+			}
+		}
+	}
+	return names
+}
+
+func (s *Spec) mount(v *v1.Volume) (volume, error) {
+	switch {
+	case v.EmptyDir != nil:
+		return s.emptyDir(v.Name, v.EmptyDir)
+	case v.HostPath != nil:
+		return hostPath(v.HostPath)
+	case v.ConfigMap != nil, v.Secret != nil:
+		return s.projection(v)
+	case v.PersistentVolumeClaim != nil:
+		return s.claim(v.PersistentVolumeClaim)
+	}
+	return volume{}, errors.New("its kind is not supported: use emptyDir, hostPath, configMap, secret or persistentVolumeClaim")
+}
+
+// Update gives the configMap and secret volumes the data of other objects. Each
+// volume changes at once and as a whole; one that cannot be changed keeps its
+// data and is named in the error. A subPath keeps the data that it was bound
+// to, as under the kubelet.
+func (s *Set) Update(configMaps map[string]*v1.ConfigMap, secrets map[string]*v1.Secret) error {
+	spec := s.spec
+	spec.ConfigMaps, spec.Secrets = configMaps, secrets
+	var failed []error
+	for i := range spec.Pod.Spec.Volumes {
+		v := &spec.Pod.Spec.Volumes[i]
+		if _, ok := s.volumes[v.Name]; !ok || v.ConfigMap == nil && v.Secret == nil {
+			continue
+		}
+		if _, err := spec.projection(v); err != nil {
+			failed = append(failed, fmt.Errorf("update volume %q: %w", v.Name, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// volumeMode is the mode of the root of every volume that podrun makes: the
+// kubelet's for emptyDir and what wraps it, and what local-path-provisioner
+// gives a claim, so that a container of any user can write.
+const volumeMode = 0o777
+
+// makeDirectory makes parent/name with volumeMode, and a missing parent for
+// root alone. A directory that exists is left alone: its mode may be a
+// container's choice (PostgreSQL sets 0700). It appears by rename, so that one
+// with the umask's mode is never taken for complete.
+func makeDirectory(parent, name string) (string, error) {
+	path := filepath.Join(parent, name)
+	if info, err := os.Lstat(path); err == nil {
+		if !info.IsDir() {
+			return "", fmt.Errorf("%s is in the way: it is not a directory", path)
+		}
+		return path, nil
+	}
+	partial := filepath.Join(parent, "."+name+".new")
+	err := os.Mkdir(partial, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(parent, 0o700); err != nil {
+			return "", err
+		}
+		err = os.Mkdir(partial, 0o700)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	if err := os.Chmod(partial, volumeMode); err != nil {
+		return "", err
+	}
+	return path, os.Rename(partial, path)
+}
+
+// checkName refuses what would not stay one visible entry of a directory. The
+// manifest's validation is stricter; this holds if a caller skipped it.
+func checkName(kind, name string) error {
+	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("%s %q cannot be the name of a directory", kind, name)
+	}
+	return nil
+}
