@@ -1,0 +1,126 @@
+package manifest
+
+import (
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// setPodDefaults fills in what upstream fills in (pkg/apis/core/v1/defaults.go), with one rule of podrun's
+// own: an imagePullPolicy that is left out means IfNotPresent whatever the tag.
+func setPodDefaults(pod *v1.Pod) {
+	spec := &pod.Spec
+	fill(&spec.DNSPolicy, v1.DNSClusterFirst)
+	fill(&spec.RestartPolicy, v1.RestartPolicyAlways)
+	fill(&spec.SchedulerName, v1.DefaultSchedulerName)
+	point(&spec.TerminationGracePeriodSeconds, v1.DefaultTerminationGracePeriodSeconds)
+	point(&spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
+	if spec.SecurityContext == nil {
+		spec.SecurityContext = &v1.PodSecurityContext{}
+	}
+	for i := range spec.Volumes {
+		setVolumeDefaults(&spec.Volumes[i])
+	}
+	for _, list := range [][]v1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			setContainerDefaults(&list[i], spec.HostNetwork)
+		}
+	}
+}
+
+func setContainerDefaults(c *v1.Container, hostNetwork bool) {
+	fill(&c.ImagePullPolicy, v1.PullIfNotPresent)
+	fill(&c.TerminationMessagePath, v1.TerminationMessagePathDefault)
+	fill(&c.TerminationMessagePolicy, v1.TerminationMessageReadFile)
+	for i := range c.Ports {
+		p := &c.Ports[i]
+		fill(&p.Protocol, v1.ProtocolTCP)
+		if hostNetwork {
+			fill(&p.HostPort, p.ContainerPort)
+		}
+	}
+	for i := range c.Env {
+		if from := c.Env[i].ValueFrom; from != nil && from.FieldRef != nil {
+			fill(&from.FieldRef.APIVersion, "v1")
+		}
+	}
+	for _, p := range []*v1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		setProbeDefaults(p)
+	}
+	setResourceDefaults(&c.Resources)
+}
+
+// setResourceDefaults rounds up to thousandths, and makes limits the requests that are left out.
+func setResourceDefaults(r *v1.ResourceRequirements) {
+	for _, list := range []v1.ResourceList{r.Limits, r.Requests} {
+		for name, q := range list {
+			q.RoundUp(resource.Milli)
+			list[name] = q
+		}
+	}
+	if r.Limits != nil && r.Requests == nil {
+		r.Requests = v1.ResourceList{}
+	}
+	for name, q := range r.Limits {
+		if _, set := r.Requests[name]; !set {
+			r.Requests[name] = q.DeepCopy()
+		}
+	}
+}
+
+func setProbeDefaults(p *v1.Probe) {
+	if p == nil {
+		return
+	}
+	fill(&p.TimeoutSeconds, 1)
+	fill(&p.PeriodSeconds, 10)
+	fill(&p.SuccessThreshold, 1)
+	fill(&p.FailureThreshold, 3)
+	if p.HTTPGet != nil {
+		fill(&p.HTTPGet.Path, "/")
+		fill(&p.HTTPGet.Scheme, v1.URISchemeHTTP)
+	}
+}
+
+func setVolumeDefaults(v *v1.Volume) {
+	if v.VolumeSource == (v1.VolumeSource{}) {
+		v.EmptyDir = &v1.EmptyDirVolumeSource{}
+	}
+	if v.HostPath != nil {
+		point(&v.HostPath.Type, v1.HostPathUnset)
+	}
+	if v.ConfigMap != nil {
+		point(&v.ConfigMap.DefaultMode, v1.ConfigMapVolumeSourceDefaultMode)
+	}
+	if v.Secret != nil {
+		point(&v.Secret.DefaultMode, v1.SecretVolumeSourceDefaultMode)
+	}
+}
+
+// setSecretDefaults also moves stringData, which a server never shows, into data, where it wins.
+func setSecretDefaults(s *v1.Secret) {
+	fill(&s.Type, v1.SecretTypeOpaque)
+	if len(s.StringData) > 0 && s.Data == nil {
+		s.Data = map[string][]byte{}
+	}
+	for k, v := range s.StringData {
+		s.Data[k] = []byte(v)
+	}
+	s.StringData = nil
+}
+
+func setClaimDefaults(c *v1.PersistentVolumeClaim) {
+	point(&c.Spec.VolumeMode, v1.PersistentVolumeFilesystem)
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func point[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
+	}
+}

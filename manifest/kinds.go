@@ -1,0 +1,129 @@
+package manifest
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"podrun/manifest/document"
+)
+
+// supported ends a complaint about a kind.
+const supported = "supported are Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1"
+
+type typeMeta struct{ APIVersion, Kind string }
+
+// supportedKinds are the kinds that are read, all of apiVersion v1.
+var supportedKinds = []string{"ConfigMap", "List", "PersistentVolumeClaim", "Pod", "Secret"}
+
+// wellKnown lists the kinds of Kubernetes itself that podrun names and skips, with the API groups that they
+// are in, or were once. A line is a group and its kinds.
+const wellKnown = `
+v1 Binding ComponentStatus Endpoints Event LimitRange Namespace Node PersistentVolume PodTemplate ReplicationController ResourceQuota Service ServiceAccount
+apps ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet
+extensions DaemonSet Deployment Ingress NetworkPolicy PodSecurityPolicy ReplicaSet
+batch CronJob Job
+autoscaling HorizontalPodAutoscaler
+policy Eviction PodDisruptionBudget PodSecurityPolicy
+networking.k8s.io IPAddress Ingress IngressClass NetworkPolicy ServiceCIDR
+rbac.authorization.k8s.io ClusterRole ClusterRoleBinding Role RoleBinding
+storage.k8s.io CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass
+scheduling.k8s.io PodGroup PriorityClass Workload
+node.k8s.io RuntimeClass
+coordination.k8s.io Lease LeaseCandidate
+discovery.k8s.io EndpointSlice
+events.k8s.io Event
+certificates.k8s.io CertificateSigningRequest ClusterTrustBundle PodCertificateRequest
+admissionregistration.k8s.io MutatingAdmissionPolicy MutatingAdmissionPolicyBinding MutatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration
+apiextensions.k8s.io CustomResourceDefinition
+apiregistration.k8s.io APIService
+flowcontrol.apiserver.k8s.io FlowSchema PriorityLevelConfiguration
+resource.k8s.io DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice
+`
+
+// kindsByGroup is wellKnown with the supported kinds. The group of apiVersion v1 is "v1".
+var kindsByGroup = sync.OnceValue(func() map[string][]string {
+	m := map[string][]string{}
+	for line := range strings.Lines(strings.TrimSpace(wellKnown)) {
+		words := strings.Fields(line)
+		m[words[0]] = words[1:]
+	}
+	m["v1"] = append(m["v1"], supportedKinds...)
+	return m
+})
+
+// typeOf reads apiVersion and kind, and complains unless they name something that is read or skipped.
+func (p *parser) typeOf(v document.Value, assumed typeMeta) (typeMeta, bool) {
+	t := typeMeta{v.Field("apiVersion").Text(), v.Field("kind").Text()}
+	if t == (typeMeta{}) && assumed != t {
+		return assumed, true
+	}
+	missing := false
+	for _, f := range []struct{ name, text string }{{"apiVersion", t.APIVersion}, {"kind", t.Kind}} {
+		if f.text != "" {
+			continue
+		}
+		missing = true
+		if got := v.Field(f.name); got.Exists() {
+			p.add(got.Problem(f.name, "must be a string, found %s", got.Describe()))
+		} else {
+			p.add(v.Problem(f.name, "Required value: every object says its apiVersion and kind; %s", supported))
+		}
+	}
+	if missing {
+		return t, false
+	}
+	if _, list := listOf(t); list || slices.Contains(kindsByGroup()[group(t.APIVersion)], t.Kind) {
+		return t, true
+	}
+	p.add(unknownKind(v, t))
+	return t, false
+}
+
+// unknownKind says what an apiVersion and kind that nothing is known of were probably meant to be.
+func unknownKind(v document.Value, t typeMeta) Problem {
+	var all []string
+	for g, kinds := range kindsByGroup() {
+		if slices.Contains(kinds, t.Kind) {
+			want := g
+			if g != "v1" {
+				want = g + "/v1"
+			}
+			return v.Field("apiVersion").Problem("apiVersion", "unknown version %q of kind %s, did you mean %q?", t.APIVersion, t.Kind, want)
+		}
+		all = append(all, kinds...)
+	}
+	slices.Sort(all)
+	kind := v.Field("kind")
+	near := kindsByGroup()[group(t.APIVersion)]
+	if near == nil {
+		near = all
+	}
+	if s := document.Suggest(t.Kind, near); s != "" {
+		return kind.Problem("kind", "unknown kind %q of apiVersion %s, did you mean %q?", t.Kind, t.APIVersion, s)
+	}
+	return kind.Problem("kind", "kind %q of apiVersion %s is not known to podrun; %s", t.Kind, t.APIVersion, supported)
+}
+
+// group is the API group of an apiVersion, whatever the version: apps for apps/v1beta1. The group of plain
+// v1 is "v1" here, and that of any other apiVersion without a slash is nothing.
+func group(apiVersion string) string {
+	g, _, slash := strings.Cut(apiVersion, "/")
+	if !slash && apiVersion != "v1" {
+		return ""
+	}
+	return g
+}
+
+// listOf tells what a list holds: any object in a List, those of one kind in a PodList. kubectl and podrun
+// print such lists, whose items may leave their own kind out.
+func listOf(t typeMeta) (item typeMeta, ok bool) {
+	kind, isList := strings.CutSuffix(t.Kind, "List")
+	if t.APIVersion != "v1" || !isList {
+		return typeMeta{}, false
+	}
+	if kind == "" {
+		return typeMeta{}, true
+	}
+	return typeMeta{"v1", kind}, slices.Contains(kindsByGroup()["v1"], kind)
+}
