@@ -1,0 +1,99 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Attach connects the pod's namespace: loopback, link, addresses, routes, the
+// settings that a pod starts with, and the rules. Run again it completes a
+// half-made attachment and brings a complete one up to date, which is also how
+// rules come back after somebody flushed the ruleset. After an error call
+// Detach. Safe for any number of pods in any number of processes; two calls for
+// one pod at a time are not.
+func (h Host) Attach(a Attachment) error {
+	if err := h.check(a); err != nil {
+		return fmt.Errorf("attach pod network: %w", err)
+	}
+	if err := h.attach(a); err != nil {
+		return fmt.Errorf("attach pod network: %w", err)
+	}
+	return nil
+}
+
+func (h Host) attach(a Attachment) error {
+	target, err := os.Open(a.NetNS)
+	if err != nil {
+		return fmt.Errorf("open network namespace: %w", err)
+	}
+	defer target.Close()
+	if err := enableForwarding(); err != nil {
+		return err
+	}
+	// The rules come first: they guard the link from its first packet on.
+	if err := h.publish(a); err != nil {
+		return err
+	}
+	// Beside the link, because the kernel walks its whole table of connections (5 ms).
+	forgotten := make(chan error, 1)
+	go func() { forgotten <- forgetElsewhere(a) }()
+	err = h.connect(a, target)
+	return errors.Join(err, <-forgotten)
+}
+
+func (h Host) connect(a Attachment, target *os.File) error {
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open netlink socket: %w", err)
+	}
+	defer handle.Close()
+	l := &link{
+		name: h.linkName(a.UID), addr: a.Addr, ports: len(a.Ports) > 0,
+		target: target, host: handle,
+	}
+	l.hostMAC, l.podMAC = macs(a.UID)
+	return l.connect()
+}
+
+// Detach removes what Attach and Allocate made for the pod, from its uid alone,
+// and the firewall table with the last pod of the instance. It may be run any
+// number of times, at whatever state the pod is in.
+//
+// Rules go first, so that host ports stop leading into a dying pod; then the
+// link, and only when no route is left the address, so that whoever gets it next
+// cannot meet the old route. Removing a link waits 10 to 20 ms for RCU in the
+// kernel. The death of the namespace removes it as well, but later and without
+// telling anyone, so Detach does it explicitly and returns when it is done: a
+// caller who wants that off the path of its user runs Detach beside the rest of
+// the teardown, as soon as the pod's processes are gone.
+func (h Host) Detach(uid string) error {
+	if err := h.detach(uid); err != nil {
+		return fmt.Errorf("detach pod network: %w", err)
+	}
+	return nil
+}
+
+func (h Host) detach(uid string) error {
+	if err := checkUID(uid); err != nil {
+		return err
+	}
+	if err := h.checkPrefix(); err != nil {
+		return err
+	}
+	if err := h.withdraw(uid); err != nil {
+		return err
+	}
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open netlink socket: %w", err)
+	}
+	defer handle.Close()
+	if err := deleteLink(handle, h.linkName(uid)); err != nil {
+		return err
+	}
+	return h.Release(uid)
+}

@@ -1,0 +1,67 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A UDP flow that was already under way keeps the mapping of its first packet
+// for as long as it goes on: a client that sends all the time would never reach
+// the pod that has the host port now. So when UDP ports come, flows on them that
+// lead elsewhere are forgotten, and when they go, those that lead into the pod
+// (kube-proxy and CNI's portmap do the same). TCP needs none of this: a new
+// connection is a new flow.
+
+// flows selects entries of the kernel's connection table.
+type flows func(*netlink.ConntrackFlow) bool
+
+// MatchConntrackFlow makes flows a filter of the netlink package.
+func (f flows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
+	return flow.Forward.Protocol == unix.IPPROTO_UDP && f(flow)
+}
+
+func forget(f flows) error {
+	_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, f)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fmt.Errorf("forget UDP flows: %w", err)
+	}
+	return nil
+}
+
+// forgetElsewhere ends flows on the pod's UDP host ports that do not lead to it.
+func forgetElsewhere(a Attachment) error {
+	ports := slices.DeleteFunc(slices.Clone(a.Ports), func(p Port) bool { return p.protocol() != "UDP" })
+	if len(ports) == 0 {
+		return nil
+	}
+	locals, err := net.InterfaceAddrs()
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	return forget(func(flow *netlink.ConntrackFlow) bool {
+		to, _ := netip.AddrFromSlice(flow.Forward.DstIP)
+		to = to.Unmap()
+		if flow.Reverse.SrcIP.Equal(a.Addr.AsSlice()) || !isLocal(to, locals) {
+			return false
+		}
+		return slices.ContainsFunc(ports, func(p Port) bool { return p.HostPort == flow.Forward.DstPort && p.covers(to) })
+	})
+}
+
+func isLocal(addr netip.Addr, locals []net.Addr) bool {
+	return addr.IsLoopback() || slices.ContainsFunc(locals, func(l net.Addr) bool {
+		n, ok := l.(*net.IPNet)
+		return ok && n.IP.Equal(addr.AsSlice())
+	})
+}
+
+// forgetInto ends UDP flows that lead into the pod.
+func forgetInto(addr netip.Addr) error {
+	return forget(func(flow *netlink.ConntrackFlow) bool { return flow.Reverse.SrcIP.Equal(addr.AsSlice()) })
+}

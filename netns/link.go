@@ -1,0 +1,210 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const defaultMTU = 1500
+
+// link is the pod's veth pair as it ought to be.
+type link struct {
+	name            string // of the host end
+	hostMAC, podMAC net.HardwareAddr
+	addr            netip.Addr
+	ports           bool     // the pod has host ports
+	target          *os.File // the pod's namespace
+	host            *netlink.Handle
+}
+
+// connect makes the link or completes what there is of it: each step accepts
+// its own result.
+func (l *link) connect() error {
+	index, err := l.ensurePair()
+	if err != nil {
+		return err
+	}
+	if err := writeSysctls(hostSysctls(l.name, l.ports)); err != nil {
+		return err
+	}
+	if err := l.setUpHost(index); err != nil {
+		return fmt.Errorf("set up link %s: %w", l.name, err)
+	}
+	return inside(l.target, func() error {
+		if err := writeSysctls(podSysctls()); err != nil {
+			return err
+		}
+		if err := l.setUpPod(); err != nil {
+			return fmt.Errorf("set up %s in the pod: %w", podLink, err)
+		}
+		return nil
+	})
+}
+
+// ensurePair returns the index of the host end. A host end whose other end is
+// not in the pod's namespace belongs to an earlier namespace of the same pod,
+// and is replaced.
+func (l *link) ensurePair() (int, error) {
+	existing, err := l.host.LinkByName(l.name)
+	if err == nil {
+		index := existing.Attrs().Index
+		if l.leadsTo(index) {
+			return index, nil
+		}
+		if err := deleteLink(l.host, l.name); err != nil {
+			return 0, err
+		}
+	} else if !isNotFound(err) {
+		return 0, fmt.Errorf("look up link %s: %w", l.name, err)
+	}
+	// One call makes both ends, each in its own namespace and with its own
+	// address: no link appears on the host under another name, not even briefly.
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.HardwareAddr, attrs.MTU = l.name, l.hostMAC, l.mtu()
+	pair := netlink.NewVeth(attrs)
+	pair.PeerName, pair.PeerHardwareAddr = podLink, l.podMAC
+	pair.PeerNamespace = netlink.NsFd(int(l.target.Fd()))
+	if err := l.host.LinkAdd(pair); err != nil {
+		return 0, fmt.Errorf("make link %s: %w", l.name, err)
+	}
+	return pair.Attrs().Index, nil
+}
+
+// leadsTo reports whether the pod's link is the other end of the host's link.
+func (l *link) leadsTo(index int) bool {
+	err := inside(l.target, func() error {
+		peer, err := netlink.LinkByName(podLink)
+		if err == nil && peer.Attrs().ParentIndex != index {
+			err = errors.New("another link")
+		}
+		return err
+	})
+	return err == nil
+}
+
+// mtu is that of the link by which the machine reaches the outside. The lookup
+// sends nothing; 203.0.113.0/24 is reserved for documentation (RFC 5737), so it
+// finds the default route, through policy rules if there are any.
+func (l *link) mtu() int {
+	routes, err := l.host.RouteGet(net.IPv4(203, 0, 113, 1))
+	if err != nil || len(routes) == 0 || routes[0].LinkIndex <= 0 {
+		return defaultMTU
+	}
+	out, err := l.host.LinkByIndex(routes[0].LinkIndex)
+	if err != nil || out.Attrs().Flags&net.FlagLoopback != 0 || out.Attrs().MTU < 576 {
+		return defaultMTU
+	}
+	return out.Attrs().MTU
+}
+
+func (l *link) setUpHost(index int) error {
+	h := l.host
+	if err := h.LinkSetUp(byIndex(index)); err != nil {
+		return fmt.Errorf("bring up: %w", err)
+	}
+	if err := h.AddrReplace(byIndex(index), &netlink.Addr{IPNet: single(Gateway)}); err != nil {
+		return fmt.Errorf("add address %v: %w", Gateway, err)
+	}
+	if err := h.NeighSet(permanent(index, l.addr, l.podMAC)); err != nil {
+		return fmt.Errorf("add neighbour %v: %w", l.addr, err)
+	}
+	route := &netlink.Route{LinkIndex: index, Scope: netlink.SCOPE_LINK, Dst: single(l.addr)}
+	if err := h.RouteAdd(route); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("add route to %v: %w", l.addr, err)
+	} else if err == nil {
+		return nil
+	}
+	return l.checkRoute(index)
+}
+
+// checkRoute tells our own route from that of somebody else who uses the same
+// address: replacing it would cut off another pod.
+func (l *link) checkRoute(index int) error {
+	filter := &netlink.Route{Dst: single(l.addr)}
+	routes, err := l.host.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_DST)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.LinkIndex == index {
+			return nil
+		}
+	}
+	return fmt.Errorf("add route to %v: another link has it; is the pod subnet used by something else?", l.addr)
+}
+
+// setUpPod runs inside the pod's namespace.
+func (l *link) setUpPod() error {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open netlink socket: %w", err)
+	}
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("look up lo: %w", err)
+	}
+	if err := h.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("bring up lo: %w", err)
+	}
+	eth, err := h.LinkByName(podLink)
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", podLink, err)
+	}
+	index := eth.Attrs().Index
+	if err := h.AddrReplace(eth, &netlink.Addr{IPNet: single(l.addr)}); err != nil {
+		return fmt.Errorf("add address %v: %w", l.addr, err)
+	}
+	if err := h.LinkSetUp(eth); err != nil {
+		return fmt.Errorf("bring up: %w", err)
+	}
+	if err := h.NeighSet(permanent(index, Gateway, l.hostMAC)); err != nil {
+		return fmt.Errorf("add neighbour %v: %w", Gateway, err)
+	}
+	// Two routes rather than one with "onlink": programs that copy the routes of a
+	// namespace (VPNs, sandboxed runtimes) know this form.
+	for _, r := range []*netlink.Route{
+		{LinkIndex: index, Scope: netlink.SCOPE_LINK, Dst: single(Gateway)},
+		{LinkIndex: index, Gw: Gateway.AsSlice()},
+	} {
+		if err := h.RouteReplace(r); err != nil {
+			return fmt.Errorf("add route %v: %w", r, err)
+		}
+	}
+	return nil
+}
+
+// deleteLink removes a link with its routes and neighbours; one that is gone is fine.
+func deleteLink(h *netlink.Handle, name string) error {
+	found, err := h.LinkByName(name)
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up link %s: %w", name, err)
+	}
+	if err := h.LinkDel(found); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("remove link %s: %w", name, err)
+	}
+	return nil
+}
+
+func isNotFound(err error) bool { return errors.As(err, new(netlink.LinkNotFoundError)) }
+
+func byIndex(index int) netlink.Link {
+	return &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}
+}
+
+func single(a netip.Addr) *net.IPNet {
+	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
+}
+
+func permanent(index int, a netip.Addr, mac net.HardwareAddr) *netlink.Neigh {
+	return &netlink.Neigh{LinkIndex: index, State: netlink.NUD_PERMANENT, IP: a.AsSlice(), HardwareAddr: mac}
+}

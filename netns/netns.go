@@ -1,0 +1,171 @@
+// Package netns connects a pod's network namespace to its machine: the pod's
+// address, the veth pair and its routes, the firewall rules for the outside and
+// for host ports, and the texts of resolv.conf and hosts. It is also the only
+// package that switches network namespaces; others hand it a closure.
+//
+// It takes an id and plain values. Making and keeping the namespace belongs to
+// package sandbox, keeping the reserved sockets open to the pod's pause
+// process, and mounting the files to package volumes. A pod on the host's
+// network needs nothing of it but the two texts.
+//
+// # The shape
+//
+// The host's end of the veth is a router port and not a bridge port, so it does
+// not matter what br_netfilter does with bridged packets:
+//
+//	pod namespace                          host
+//	eth0  10.244.0.2/32  ───── veth ─────  podrunx7f3…  169.254.1.1/32
+//	default via 169.254.1.1                10.244.0.2 dev podrunx7f3… scope link
+//
+// Both neighbour entries are permanent: there is no ARP on the link, hence
+// nothing to wait for and nothing to spoof. The link-local address on every
+// host end is the machine as its pods see it. It does not come from the pod
+// subnet, and it works on a machine that has no other address: a source address
+// can be chosen for probes, and one for connections from 127.0.0.1.
+//
+// Only IPv4 is connected for now. Addresses are [netip.Addr] throughout, and the
+// host end has IPv6 switched off, so that a pod cannot reach the machine (or
+// send it router advertisements, CVE-2020-10749) past the rules.
+package netns
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// Gateway is the address by which every pod reaches its machine, and the source
+// address that a pod sees on connections from the machine's loopback and on
+// those that it makes to its own host ports.
+var Gateway = netip.AddrFrom4([4]byte{169, 254, 1, 1})
+
+const (
+	podLink           = "eth0"
+	defaultLinkPrefix = "podrun"
+	maxLinkName       = 15 // IFNAMSIZ without the terminating zero
+	minLinkHash       = 6  // 30 bits still tell the pods of one machine apart
+)
+
+// Host is the machine's side of all pods of one instance.
+type Host struct {
+	Instance   string       // names the firewall table
+	Subnet     netip.Prefix // pods get their addresses from it; IPv4, /30 or larger
+	LinkPrefix string       // of host-side links; empty means "podrun"; at most 9 bytes
+	Addresses  string       // directory of the claimed addresses; made when absent
+}
+
+// Port leads a port of the machine to one of the pod.
+type Port struct {
+	HostIP        netip.Addr // zero or unspecified: all addresses of the machine
+	HostPort      uint16     // never 0
+	ContainerPort uint16
+	Protocol      string // TCP or UDP; empty means TCP
+}
+
+// String is the port as a person would write it, such as 127.0.0.1:8080/TCP.
+func (p Port) String() string {
+	s := fmt.Sprintf("%d/%s", p.HostPort, p.protocol())
+	if p.everywhere() {
+		return s
+	}
+	return p.HostIP.String() + ":" + s
+}
+
+func (p Port) protocol() string {
+	if p.Protocol == "" {
+		return "TCP"
+	}
+	return p.Protocol
+}
+
+func (p Port) everywhere() bool { return !p.HostIP.IsValid() || p.HostIP.IsUnspecified() }
+
+func (p Port) check() error {
+	switch {
+	case p.HostPort == 0:
+		return fmt.Errorf("host port 0 for container port %d: a port between 1 and 65535 is needed", p.ContainerPort)
+	case p.protocol() != "TCP" && p.protocol() != "UDP":
+		return fmt.Errorf("host port %v: the protocol must be TCP or UDP", p)
+	case p.HostIP.IsValid() && !p.HostIP.Is4():
+		return fmt.Errorf("host port %v: only IPv4 addresses can be mapped", p)
+	}
+	return nil
+}
+
+// Attachment is one pod as [Host.Attach] connects it.
+type Attachment struct {
+	UID   string
+	NetNS string     // path of the pod's network namespace, such as /proc/123/ns/net
+	Addr  netip.Addr // from Allocate
+	Ports []Port
+}
+
+func (h Host) check(a Attachment) error {
+	if err := checkUID(a.UID); err != nil {
+		return err
+	}
+	if !a.Addr.Is4() {
+		return fmt.Errorf("pod address %v: only IPv4 is supported", a.Addr)
+	}
+	for _, p := range a.Ports {
+		if err := p.check(); err != nil {
+			return err
+		}
+		if p.ContainerPort == 0 {
+			return fmt.Errorf("host port %v: the container port is missing", p)
+		}
+	}
+	return h.checkPrefix()
+}
+
+func (h Host) prefix() string {
+	if h.LinkPrefix == "" {
+		return defaultLinkPrefix
+	}
+	return h.LinkPrefix
+}
+
+func (h Host) checkPrefix() error {
+	p := h.prefix()
+	foreign := strings.ContainsFunc(p, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
+	if foreign || len(p) > maxLinkName-minLinkHash || p[0] == '-' {
+		return fmt.Errorf("link prefix %q: at most %d letters, digits, - and _", p, maxLinkName-minLinkHash)
+	}
+	return nil
+}
+
+// checkUID keeps names of files and of firewall comments harmless.
+func checkUID(uid string) error {
+	bad := uid == "" || len(uid) > 64 || strings.HasPrefix(uid, ".") || strings.ContainsFunc(uid, func(r rune) bool {
+		return r <= ' ' || r > '~' || r == '/' || r == '"'
+	})
+	if _, err := netip.ParseAddr(uid); bad || err == nil {
+		return fmt.Errorf("pod uid %q cannot name a file", uid)
+	}
+	return nil
+}
+
+// linkName is the host end's name, found again from the uid alone.
+func (h Host) linkName(uid string) string {
+	sum := sha256.Sum256([]byte(uid))
+	hash := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
+	return h.prefix() + hash[:maxLinkName-len(h.prefix())]
+}
+
+// macs are the addresses of the host's and the pod's end. They follow from the
+// uid, so that the permanent neighbour entries of a half-made attachment stay
+// right; and a link that is given its address at birth is left alone by udev's
+// MACAddressPolicy, which else changes it a moment later.
+func macs(uid string) (host, pod net.HardwareAddr) {
+	sum := sha256.Sum256([]byte(uid))
+	host, pod = net.HardwareAddr(sum[16:22]), net.HardwareAddr(sum[22:28])
+	for _, m := range []net.HardwareAddr{host, pod} {
+		m[0] = m[0]&^1 | 2 // unicast, locally administered
+	}
+	return host, pod
+}
