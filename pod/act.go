@@ -1,0 +1,140 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// attemptContext ends when its attempt does.
+type attemptContext struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+// intend notes in the state that an action is being taken. It is saved before
+// the action is.
+func (s *state) intend(a action, now time.Time) {
+	c := a.on
+	switch a.kind {
+	case actPrepare:
+		if c.Stage == stageExited {
+			c.Attempt++
+			c.Crash = c.Crash.next(c.FinishedAt, now)
+			c.ProbeKilled = false
+		}
+		c.Stage, c.flight = stagePreparing, true
+		c.NotBefore = Deadline{}
+		c.terminated, c.killAgain, c.residue = false, time.Time{}, nil
+	case actStart:
+		c.Stage, c.flight = stageStarting, true
+	case actTerminate:
+		c.terminated = true
+	case actKill:
+		c.killing, c.killAgain = true, now.Add(killRetry)
+	case actRemove:
+		c.flight = true
+	case actCancel:
+		c.cancelled = true
+	case actProbe:
+		c.probes[a.probe].begin(c.probeSpec(a.probe), now)
+	}
+}
+
+// act takes an action, on a goroutine of its own that reports back by message.
+func (l *Life) act(ctx context.Context, a action) {
+	c, attempt, r := a.on, a.on.Attempt, l.cfg.Runtime
+	switch a.kind {
+	case actPrepare:
+		work, dirty := l.attempt(ctx, c), c.dirty
+		l.fly(func() func(*state, time.Time) {
+			p := prepare(work, r, c, attempt, dirty)
+			return func(s *state, now time.Time) { s.observePrepared(c, p, now) }
+		})
+	case actStart:
+		work := l.attempt(ctx, c)
+		l.fly(func() func(*state, time.Time) {
+			id, at, err := r.Start(work, c.spec.Name, attempt)
+			return func(s *state, now time.Time) { s.observeStarted(c, id, at, err, now) }
+		})
+	case actTerminate, actKill:
+		signal := r.Terminate
+		if a.kind == actKill {
+			signal = r.Kill
+		}
+		l.fly(func() func(*state, time.Time) {
+			err := signal(c.spec.Name, attempt)
+			return func(s *state, now time.Time) { s.observeSignalled(c, a.kind, attempt, err, now) }
+		})
+	case actRemove:
+		l.fly(func() func(*state, time.Time) {
+			err := remove(r, c, attempt)
+			return func(s *state, now time.Time) { s.observeRemoved(c, err, now) }
+		})
+	case actCancel:
+		l.attempts[c].cancel()
+	case actProbe:
+		work := l.attempt(ctx, c)
+		l.fly(func() func(*state, time.Time) {
+			v := l.probe(work, c, a.probe, attempt)
+			return func(s *state, now time.Time) { s.observeProbe(c, a.probe, attempt, v, now) }
+		})
+	}
+}
+
+// fly runs a blocking call beside the loop and posts what it returns.
+func (l *Life) fly(call func() func(*state, time.Time)) {
+	l.flights++
+	go func() {
+		observe := call()
+		l.post(message{apply: func(s *state, now time.Time) {
+			l.flights--
+			observe(s, now)
+		}})
+	}()
+}
+
+// attempt is the context of the container's attempt in hand.
+func (l *Life) attempt(ctx context.Context, c *container) context.Context {
+	if a, found := l.attempts[c]; found {
+		return a
+	}
+	work, cancel := context.WithCancel(ctx)
+	l.attempts[c] = attemptContext{work, cancel}
+	return work
+}
+
+// endAttempts cancels what is under way, probes say, for attempts that are over.
+func (l *Life) endAttempts() {
+	for c, a := range l.attempts {
+		if !c.exists() {
+			a.cancel()
+			delete(l.attempts, c)
+		}
+	}
+}
+
+// prepare ensures the image and creates the process. What a failed creation
+// leaves is removed at once.
+func prepare(ctx context.Context, r Runtime, c *container, attempt int, dirty bool) preparation {
+	if dirty {
+		if err := remove(r, c, attempt); err != nil {
+			return preparation{step: stepCreate, err: err, dirty: err}
+		}
+	}
+	image, err := r.Image(ctx, c.spec)
+	if err != nil {
+		return preparation{step: stepImage, err: err}
+	}
+	if err := r.Create(ctx, c.spec, attempt); err != nil {
+		return preparation{image: image, step: stepCreate, err: err, dirty: remove(r, c, attempt)}
+	}
+	return preparation{image: image}
+}
+
+func remove(r Runtime, c *container, attempt int) error {
+	if err := r.Remove(c.spec.Name, attempt); err != nil {
+		return fmt.Errorf("remove container %s: %w", c.spec.Name, err)
+	}
+	return nil
+}

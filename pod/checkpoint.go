@@ -1,0 +1,154 @@
+package pod
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Checkpoint is what a pod's next monitor needs to go on, and what those who
+// only look see. It is written as JSON.
+type Checkpoint struct {
+	Status v1.PodStatus `json:"status"`
+	// Containers holds the init containers and then the others, in spec order.
+	Containers []Record `json:"containers"`
+	// EverStarted says that a container of the pod has run.
+	EverStarted bool `json:"everStarted,omitempty"`
+	// Stop is set once the pod is being ended.
+	Stop *Stop `json:"stop,omitempty"`
+	// Durable says that this checkpoint holds what cannot be learned again
+	// (an exit, a request to stop, the end) and should reach the disk at once.
+	Durable bool `json:"-"`
+}
+
+// Stop is a request to end the pod. Deadline.At is what the API calls
+// deletionTimestamp, and Deadline.Length deletionGracePeriodSeconds.
+type Stop struct {
+	Deadline Deadline `json:"deadline"`
+}
+
+// Record is what is known of one container.
+type Record struct {
+	Name string `json:"name"`
+	// Attempt is the number of the attempt in hand and Stage how far it has come.
+	Attempt int   `json:"attempt"`
+	Stage   stage `json:"stage,omitempty"`
+	// ContainerID is that of the last container that started, Image and ImageID
+	// those of the last one that was created.
+	ContainerID string    `json:"containerID,omitempty"`
+	Image       string    `json:"image,omitempty"`
+	ImageID     string    `json:"imageID,omitempty"`
+	StartedAt   time.Time `json:"startedAt,omitzero"`
+	// Started: the startup probe succeeded, or there is none.
+	Started bool `json:"started,omitempty"`
+	// Ready is the last verdict of the readiness probe, or Started without one.
+	Ready bool `json:"ready,omitempty"`
+	// Last is the latest end of an attempt, Previous the one before.
+	Last     *v1.ContainerStateTerminated `json:"last,omitempty"`
+	Previous *v1.ContainerStateTerminated `json:"previous,omitempty"`
+	// FinishedAt is Last's time in full precision.
+	FinishedAt time.Time `json:"finishedAt,omitzero"`
+	// Removed: what an exited attempt left was removed.
+	Removed bool `json:"removed,omitempty"`
+	// Kill is set while a failed probe ends the container; ProbeKilled says
+	// that one did.
+	Kill        *Deadline `json:"kill,omitempty"`
+	ProbeKilled bool      `json:"probeKilled,omitempty"`
+	// Failure is why the attempt in hand could not be made.
+	Failure *Waiting `json:"failure,omitempty"`
+	// NotBefore holds the next try back.
+	NotBefore Deadline `json:"notBefore,omitzero"`
+	Crash     Backoff  `json:"crash,omitzero"`
+	Pull      Backoff  `json:"pull,omitzero"`
+}
+
+// Waiting is why a container waits, and since when.
+type Waiting struct {
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+}
+
+// Owed lists, by container, the attempts that may have run and are not alive:
+// their exits have to be told to the Life made from this checkpoint.
+func (p *Checkpoint) Owed(alive map[string]int) map[string]int {
+	owed := map[string]int{}
+	for _, r := range p.Containers {
+		attempt, found := alive[r.Name]
+		if (r.Stage == stageStarting || r.Stage == stageRunning) && !(found && attempt == r.Attempt) {
+			owed[r.Name] = r.Attempt
+		}
+	}
+	return owed
+}
+
+// checkpoint copies what the state has to keep.
+func (s *state) checkpoint(status v1.PodStatus) Checkpoint {
+	p := Checkpoint{Status: status, EverStarted: s.everStarted}
+	if s.stop != nil {
+		stop := *s.stop
+		p.Stop = &stop
+	}
+	for _, c := range s.all() {
+		r := c.Record
+		if r.Kill != nil {
+			kill := *r.Kill
+			r.Kill = &kill
+		}
+		p.Containers = append(p.Containers, r)
+	}
+	return p
+}
+
+// resume takes over from the life that saved p. What was being prepared is
+// prepared again; what was being started is asked about again; what is not
+// alive waits for its exit to be told.
+func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
+	if p.Status.StartTime != nil {
+		s.started = p.Status.StartTime.Time
+	}
+	s.everStarted = p.EverStarted
+	if p.Stop != nil {
+		s.stop = &Stop{Deadline: p.Stop.Deadline.resume(now)}
+	}
+	for _, r := range p.Containers {
+		c := s.find(r.Name)
+		if c == nil {
+			continue
+		}
+		c.Record = r
+		c.NotBefore = r.NotBefore.resume(now)
+		if r.Kill != nil {
+			kill := r.Kill.resume(now)
+			c.Kill = &kill
+		}
+		if r.Failure != nil && r.Failure.At.After(now) {
+			f := *r.Failure
+			f.At = now // the clock was set back
+			c.Failure = &f
+		}
+		attempt, found := alive[r.Name]
+		switch r.Stage {
+		case stagePreparing, stagePrepared:
+			c.Stage, c.dirty = stageWaiting, true
+		case stageStarting, stageRunning:
+			c.lost = !found || attempt != r.Attempt
+			c.resumed = !c.lost && r.Stage == stageStarting
+		}
+		if r.Stage == stageRunning {
+			// The probes' recorded verdicts stand until there are new ones.
+			c.wasReady = true
+			c.armProbes(r.StartedAt, now)
+		}
+	}
+}
+
+// apiTime is t as the API shows it: whole seconds, no zone, no monotonic part,
+// so that two equal times are equal bytes.
+func apiTime(t time.Time) metav1.Time {
+	if t.IsZero() {
+		return metav1.Time{}
+	}
+	return metav1.Time{Time: t.UTC().Truncate(time.Second)}
+}

@@ -1,0 +1,138 @@
+package pod
+
+import "time"
+
+type actionKind int
+
+const (
+	actPrepare   actionKind = iota // ensure the image, create the process
+	actStart                       // release it
+	actTerminate                   // ask it to end
+	actKill                        // end it
+	actRemove                      // clear up after it
+	actCancel                      // give up the preparation or start under way
+	actProbe
+)
+
+// action is one thing to do about the attempt in hand of a container.
+type action struct {
+	kind  actionKind
+	on    *container
+	probe probeKind // of an actProbe
+}
+
+// plan is what to do now, when to look again if nothing happens before (zero:
+// never), and whether nothing is left to do at all.
+type plan struct {
+	actions []action
+	wake    time.Time
+	done    bool
+}
+
+func (p *plan) do(kind actionKind, on *container) {
+	p.actions = append(p.actions, action{kind: kind, on: on})
+}
+
+func (p *plan) wakeAt(t time.Time) { p.wake = earliest(p.wake, t) }
+
+// plan decides, without changing anything, what follows from the state at the
+// moment now. It is the kubelet's computePodActions for this pod.
+func (s *state) plan(now time.Time) plan {
+	var p plan
+	if s.closing {
+		// The containers are left to the next monitor.
+		return plan{done: true}
+	}
+	for _, c := range s.all() {
+		s.planRemoval(&p, c, now)
+		s.planEnd(&p, c, now)
+		s.planProbes(&p, c, now)
+		p.wakeAt(c.statusChange(now))
+	}
+	if !s.leaving() {
+		s.planPrepare(&p, now)
+		s.planStart(&p)
+	}
+	p.done = len(p.actions) == 0 && (s.leaving() || s.finished()) && s.clean()
+	return p
+}
+
+func (s *state) clean() bool {
+	for _, c := range s.all() {
+		if !c.clean() {
+			return false
+		}
+	}
+	return true
+}
+
+// planRemoval clears up after an attempt as soon as it has ended, since the next
+// one needs its place, and after one that is not wanted any more.
+func (s *state) planRemoval(p *plan, c *container, now time.Time) {
+	over := c.Stage == stageExited && !c.Removed
+	unwanted := s.leaving() && (c.Stage == stagePrepared || c.Stage == stageWaiting && c.dirty && c.residue == nil)
+	switch {
+	case c.flight || !over && !unwanted:
+	case now.Before(c.remove):
+		p.wakeAt(c.remove)
+	default:
+		p.do(actRemove, c)
+	}
+}
+
+// planPrepare begins the attempts that are due: of the first init container that
+// has not done its work, or else of every other container at once.
+func (s *state) planPrepare(p *plan, now time.Time) {
+	for _, c := range s.init {
+		if !c.succeeded() {
+			s.planAttempt(p, c, now)
+			return
+		}
+	}
+	for _, c := range s.app {
+		s.planAttempt(p, c, now)
+	}
+}
+
+func (s *state) planAttempt(p *plan, c *container, now time.Time) {
+	if c.flight || c.Stage == stageExited && (!c.Removed || !s.restarts(c)) || c.exists() {
+		return
+	}
+	if !c.NotBefore.passed(now) {
+		p.wakeAt(c.NotBefore.At)
+		return
+	}
+	p.do(actPrepare, c)
+}
+
+// planStart releases what is prepared, in the order of the spec: a container's
+// first start waits for those before it to have started or failed. While nothing
+// has ever started it waits for all of them to be prepared, because until then
+// one that cannot be made means that none will be.
+func (s *state) planStart(p *plan) {
+	for _, c := range s.init {
+		s.planRelease(p, c)
+	}
+	if !s.initialized() {
+		return
+	}
+	if !s.everStarted {
+		for _, c := range s.app {
+			if c.Stage == stageWaiting || c.Stage == stagePreparing {
+				return
+			}
+		}
+	}
+	for _, c := range s.app {
+		s.planRelease(p, c)
+		if c.Attempt == 0 && c.onTheWay() {
+			return
+		}
+	}
+}
+
+func (s *state) planRelease(p *plan, c *container) {
+	if !c.flight && c.Stage == stagePrepared {
+		p.do(actStart, c)
+	}
+}

@@ -1,0 +1,147 @@
+// Package pod is the life of one pod, the policy half of a kubelet: in which
+// order its containers are prepared, started, probed, restarted and ended, and
+// what the pod's status says meanwhile. The rules and the words are those of
+// the kubelet of Kubernetes 1.36.
+//
+// It owns decisions only. How a container is made, signalled and removed is left
+// to a Runtime, how a probe's request is sent to a Prober (both implemented
+// elsewhere), and where a Checkpoint is kept to Config.Save. It makes no system
+// call and knows no path.
+//
+// One goroutine, inside Run, owns all state. Each of its turns is the same five
+// steps: take the messages that came in, plan (a pure function of the state and
+// the time), note the intents, save, act. What was decided is therefore always
+// on disk before it happens, and an exit before anything that follows from it.
+package pod
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"podrun/probe"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Runtime makes, ends and inspects single containers. Its methods are called on
+// goroutines of their own and may block; they must be safe for concurrent use.
+// An attempt is the number of a container's restart, from 0; at most one attempt
+// of a container exists at a time.
+type Runtime interface {
+	// Image applies the pull policy. An error may be a *Failure with one of the
+	// reasons ErrImagePull (the default), ErrImageNeverPull, InvalidImageName.
+	Image(ctx context.Context, c *v1.Container) (ImageStatus, error)
+	// Create prepares an attempt: afterwards its process exists, blocked before
+	// it executes the command. When ctx ends it gives up soon. Whatever a failed
+	// Create leaves is undone by the Remove that always follows. An error may be
+	// a *Failure: CreateContainerError (the default), CreateContainerConfigError.
+	Create(ctx context.Context, c *v1.Container, attempt int) error
+	// Start releases what Create prepared. It is asked again by a new monitor
+	// that cannot know whether the old one got its answer, and then reports the
+	// same identity and time. Its error is told as a StartError.
+	Start(ctx context.Context, container string, attempt int) (containerID string, startedAt time.Time, err error)
+	// Terminate sends the image's STOPSIGNAL, or SIGTERM, to the container's init.
+	Terminate(container string, attempt int) error
+	// Kill sends SIGKILL to every process of the container.
+	Kill(container string, attempt int) error
+	// Remove undoes Create; the logs stay. Removing what does not exist succeeds.
+	Remove(container string, attempt int) error
+	// Exec runs a command in a running container and reports its exit code and
+	// the beginning of its output. When ctx ends, the command and its children
+	// are killed and the error is ctx's.
+	Exec(ctx context.Context, container string, attempt int, argv []string) (ExecResult, error)
+}
+
+// Prober sends the request of one probe; package probe has the real one. An
+// error means that nothing was learned about the container.
+type Prober interface {
+	HTTP(ctx context.Context, t probe.HTTPTarget) (probe.Result, string, error)
+	TCP(ctx context.Context, t probe.TCPTarget) (probe.Result, string, error)
+}
+
+// ImageStatus is the image that a container is made from.
+type ImageStatus struct {
+	// ID becomes imageID and Ref image in the container's status.
+	ID, Ref string
+	// Pulled says that the image was not there before.
+	Pulled bool
+}
+
+// ExecResult is how a command in a container ended. A command ended by signal n
+// has Code 128+n.
+type ExecResult struct {
+	Code   int
+	Output []byte
+}
+
+// Exit is how a container ended.
+type Exit struct {
+	Code      int // the exit code, when Signal is 0
+	Signal    int // the signal that ended it; the status shows 128+Signal
+	OOMKilled bool
+	At        time.Time // zero: now
+	Message   string    // the termination message
+	// Reason replaces the one derived from the rest (Completed, Error,
+	// OOMKilled): ContainerStatusUnknown for an exit that nobody saw.
+	Reason string
+}
+
+// Failure is an error that knows how the API calls it.
+type Failure struct {
+	Reason  string // a reason of ContainerStateWaiting
+	Message string // empty: the text of Err
+	Err     error
+}
+
+func (f *Failure) Error() string {
+	if f.Message != "" || f.Err == nil {
+		return f.Message
+	}
+	return f.Err.Error()
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// NotMade is Run's error for a pod of which nothing could ever be started.
+// Everything that had been created for it was removed again.
+type NotMade struct {
+	Container string
+	Step      string // "pull image of", "create", "start"
+	Reason    string // as in the API: ErrImagePull, CreateContainerError, StartError ...
+	Err       error
+}
+
+func (n *NotMade) Error() string {
+	return fmt.Sprintf("%s container %s: %v", n.Step, n.Container, n.Err)
+}
+
+func (n *NotMade) Unwrap() error { return n.Err }
+
+// Outcome is how a pod's life ended.
+type Outcome struct {
+	Status  v1.PodStatus // the last one; its phase is Succeeded or Failed
+	Stopped bool         // by Stop, not by its containers
+}
+
+// Config is what a Life is made of. Pod, Runtime, Prober and Save are required.
+type Config struct {
+	// Pod is defaulted and validated. It is not changed.
+	Pod *v1.Pod
+	// Checkpoint is the last one saved, nil for a pod that begins.
+	Checkpoint *Checkpoint
+	// Alive holds, by container, the attempt whose process the monitor found,
+	// blocked before its command or running. For an attempt that the Checkpoint
+	// counts as started and that is not alive (Checkpoint.Owed), Exited must be
+	// called, with reason ContainerStatusUnknown and code 137 if nobody knows.
+	Alive   map[string]int
+	Runtime Runtime
+	Prober  Prober
+	// Save stores a checkpoint, replacing the one before. It is called on every
+	// change and before what follows from it; the pod waits for it.
+	Save func(Checkpoint)
+	// Event is told what happens, in order; it must not block. nil: nobody listens.
+	Event func(Event)
+	// HostIP and PodIP go into the status; PodIP is also where probes go.
+	HostIP, PodIP string
+}

@@ -1,0 +1,49 @@
+package pod
+
+import (
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// qosClass is upstream's ComputePodQOS: Guaranteed when every container has
+// equal requests and limits of both cpu and memory, BestEffort when none has any.
+func qosClass(pod *v1.Pod) v1.PodQOSClass {
+	requests := map[v1.ResourceName]resource.Quantity{}
+	limits := map[v1.ResourceName]resource.Quantity{}
+	guaranteed := true
+	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range list {
+			addQOS(requests, list[i].Resources.Requests)
+			if addQOS(limits, list[i].Resources.Limits) < 2 {
+				guaranteed = false
+			}
+		}
+	}
+	if len(requests) == 0 && len(limits) == 0 {
+		return v1.PodQOSBestEffort
+	}
+	for name, request := range requests {
+		if limit, found := limits[name]; !found || limit.Cmp(request) != 0 {
+			guaranteed = false
+		}
+	}
+	if guaranteed && len(requests) == len(limits) {
+		return v1.PodQOSGuaranteed
+	}
+	return v1.PodQOSBurstable
+}
+
+// addQOS adds the amounts of cpu and memory that are not zero to sum, and
+// reports how many there were.
+func addQOS(sum map[v1.ResourceName]resource.Quantity, amounts v1.ResourceList) int {
+	n := 0
+	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+		if q, found := amounts[name]; found && q.Sign() > 0 {
+			total := sum[name]
+			total.Add(q)
+			sum[name] = total
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,165 @@
+package pod
+
+import (
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// stage is how far the attempt in hand of a container has come.
+type stage string
+
+const (
+	stageWaiting   stage = ""          // nothing of it exists
+	stagePreparing stage = "preparing" // its image is being ensured, its process created
+	stagePrepared  stage = "prepared"  // its process exists, blocked before the command
+	stageStarting  stage = "starting"  // Start was asked for: the command may run
+	stageRunning   stage = "running"
+	stageExited    stage = "exited" // it ended, and is recorded in Last
+)
+
+// state is everything the loop knows. It is changed by messages (observe.go) and
+// by the intents of a plan (act.go), and only on the loop's goroutine.
+type state struct {
+	pod     *v1.Pod
+	init    []*container
+	app     []*container
+	started time.Time // the pod's startTime
+	// everStarted: from here on a failing container is a state of the pod.
+	everStarted bool
+	stop        *Stop
+	notMade     *NotMade
+	closing     bool // Run's context ended: nothing new is begun
+	ended       bool // the life is over, the sandbox is going
+	events      []Event
+}
+
+// container is one container of the spec and its attempt in hand.
+type container struct {
+	Record
+	spec *v1.Container
+	init bool
+
+	// What follows is not kept in a checkpoint.
+
+	flight    bool      // a prepare, start or remove of this container is under way
+	cancelled bool      // and was told to give up
+	dirty     bool      // something of the attempt may exist although it was not created
+	lost      bool      // not among the living: its Exit will be told
+	early     *Exit     // told before Start's answer
+	resumed   bool      // being started when the monitor died, and alive
+	residue   error     // of the last removal, given up
+	removals  int       // failed ones in a row
+	remove    time.Time // when to try the next one
+
+	terminated bool // SIGTERM was sent
+	killing    bool // SIGKILL is being sent
+	killAgain  time.Time
+
+	probes   [probeKinds]probeState
+	wasReady bool // once in this attempt
+}
+
+func newState(pod *v1.Pod, now time.Time) *state {
+	s := &state{pod: pod, started: now}
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		s.init = append(s.init, &container{Record: Record{Name: c.Name}, spec: c, init: true})
+	}
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		s.app = append(s.app, &container{Record: Record{Name: c.Name}, spec: c})
+	}
+	return s
+}
+
+// all lists the containers in the order in which they start.
+func (s *state) all() []*container {
+	return append(append(make([]*container, 0, len(s.init)+len(s.app)), s.init...), s.app...)
+}
+
+func (s *state) find(name string) *container {
+	for _, c := range s.all() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// path is the container's field path in an event.
+func (c *container) path() string {
+	if c.init {
+		return fmt.Sprintf("spec.initContainers{%s}", c.Name)
+	}
+	return fmt.Sprintf("spec.containers{%s}", c.Name)
+}
+
+// exists reports whether a process of the attempt in hand may exist.
+func (c *container) exists() bool {
+	return c.Stage == stagePreparing || c.Stage == stagePrepared || c.Stage == stageStarting || c.Stage == stageRunning
+}
+
+// onTheWay reports whether the attempt in hand was begun and has neither
+// started nor failed.
+func (c *container) onTheWay() bool {
+	return c.Stage == stagePreparing || c.Stage == stagePrepared || c.Stage == stageStarting
+}
+
+// clean reports whether nothing of the container exists and nothing is under way.
+func (c *container) clean() bool {
+	return !c.flight && !c.exists() && (c.Stage != stageExited || c.Removed) && (!c.dirty || c.residue != nil)
+}
+
+// restarts reports whether the policy starts the container again after its last
+// end. A container ended by its own probe counts as failed whatever its exit
+// code was, as in the kubelet's computePodActions.
+func (s *state) restarts(c *container) bool {
+	if c.Last == nil {
+		return true
+	}
+	failed := c.Last.ExitCode != 0 || c.ProbeKilled
+	switch {
+	case c.init && !failed:
+		return false
+	case s.pod.Spec.RestartPolicy == v1.RestartPolicyNever:
+		return false
+	case s.pod.Spec.RestartPolicy == v1.RestartPolicyOnFailure || c.init:
+		return failed
+	}
+	return true
+}
+
+// succeeded reports whether an init container has done its work.
+func (c *container) succeeded() bool {
+	return c.Stage == stageExited && c.Last.ExitCode == 0 && !c.ProbeKilled
+}
+
+// initialized reports whether all init containers have done their work.
+func (s *state) initialized() bool {
+	for _, c := range s.init {
+		if !c.succeeded() {
+			return false
+		}
+	}
+	return true
+}
+
+// finished reports whether no container runs or will ever run again.
+func (s *state) finished() bool {
+	for _, c := range s.init {
+		if c.Stage == stageExited && !s.restarts(c) && c.Last.ExitCode != 0 {
+			return true
+		}
+	}
+	for _, c := range s.app {
+		if c.Stage != stageExited || s.restarts(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// leaving reports whether the pod only has what exists to end.
+func (s *state) leaving() bool { return s.stop != nil || s.notMade != nil }
