@@ -1,0 +1,108 @@
+package monitor
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/image"
+	"podrun/runtime"
+	"podrun/volumes"
+)
+
+// binds are all files and directories that show up in a container, parents
+// before what lies below them.
+func (m *monitor) binds(c *v1.Container, id string, img *image.Image, rootfs string) ([]runtime.Bind, error) {
+	mounted, err := m.volumes.Binds(c, id)
+	if err != nil {
+		return nil, err
+	}
+	var list []runtime.Bind
+	taken := map[string]bool{}
+	for _, b := range mounted {
+		list = append(list, runtime.Bind{Source: b.Source, Destination: b.Destination, ReadOnly: b.ReadOnly})
+		taken[filepath.Clean(b.Destination)] = true
+	}
+	own, err := m.ownFiles(c, id)
+	if err != nil {
+		return nil, err
+	}
+	anonymous, err := m.imageVolumes(img, id, rootfs)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range slices.Concat(own, anonymous) {
+		if !taken[filepath.Clean(b.Destination)] { // the manifest's mount wins
+			list = append(list, b)
+		}
+	}
+	sort.SliceStable(list, func(i, j int) bool { return len(list[i].Destination) < len(list[j].Destination) })
+	return list, nil
+}
+
+// ownFiles are those that the kubelet and containerd give every container.
+func (m *monitor) ownFiles(c *v1.Container, id string) ([]runtime.Bind, error) {
+	message := m.messageFile(id)
+	f, err := os.OpenFile(message, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	// The umask would take the right to write from users other than root.
+	if err := errors.Join(f.Chmod(0o666), f.Close()); err != nil {
+		return nil, err
+	}
+	path := c.TerminationMessagePath
+	if path == "" {
+		path = v1.TerminationMessagePathDefault
+	}
+	return []runtime.Bind{
+		{Source: m.files.hosts, Destination: "/etc/hosts"},
+		{Source: m.files.hostname, Destination: "/etc/hostname"},
+		{Source: m.files.resolvConf, Destination: "/etc/resolv.conf"},
+		{Source: message, Destination: path},
+	}, nil
+}
+
+// imageVolumes makes a directory for each VOLUME of the image, with what the
+// image has there, as containerd does. It lives as long as the container.
+func (m *monitor) imageVolumes(img *image.Image, id, rootfs string) ([]runtime.Bind, error) {
+	var list []runtime.Bind
+	for path := range img.Config.Volumes {
+		if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
+			continue // an image may say anything; a volume over the root would hide the image
+		}
+		sum := sha256.Sum256([]byte(path))
+		dir := filepath.Join(m.rootDir(id), "volumes", hex.EncodeToString(sum[:8]))
+		if err := m.fillVolume(dir, rootfs, path); err != nil {
+			return nil, fmt.Errorf("make the image's volume %s: %w", path, err)
+		}
+		list = append(list, runtime.Bind{Source: dir, Destination: path})
+	}
+	return list, nil
+}
+
+func (m *monitor) fillVolume(dir, rootfs, path string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return volumes.CopyUp(rootfs, path, dir)
+}
+
+func (m *monitor) fallsBackToLogs(container string) bool {
+	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
+		for i := range list {
+			if list[i].Name == container {
+				return list[i].TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError
+			}
+		}
+	}
+	return false
+}
+

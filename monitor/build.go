@@ -1,0 +1,284 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/netns"
+	"podrun/runtime"
+	"podrun/sandbox"
+	"podrun/state"
+	"podrun/volumes"
+)
+
+// shmSize is containerd's for a pod's /dev/shm.
+const shmSize = 64 << 20
+
+// podFiles are the files that every container of the pod gets, in this mount
+// namespace.
+type podFiles struct{ hosts, hostname, resolvConf string }
+
+// build makes what the containers share. Everything in it finds what is already
+// there, so that a new monitor of a running pod goes the same way. The network,
+// the volumes and the cgroup do not wait for each other.
+func (m *monitor) build() error {
+	if err := m.addresses(); err != nil {
+		return err
+	}
+	var g errgroup.Group
+	g.Go(m.connect)
+	g.Go(m.makeCgroup)
+	g.Go(m.mountVolumes)
+	g.Go(m.writeFiles)
+	return g.Wait()
+}
+
+// addresses finds out the pod's address, which its status and environment need.
+func (m *monitor) addresses() error {
+	machine := machineAddress(m.record.LinkPrefix)
+	m.pod.Status.HostIP, m.pod.Status.HostIPs = machine, []v1.HostIP{{IP: machine}}
+	m.pod.Spec.NodeName = machineName()
+	ip := machine
+	if !m.pod.Spec.HostNetwork {
+		var err error
+		if m.address, err = m.host.Allocate(m.uid()); err != nil {
+			return fmt.Errorf("allocate an address: %w", err)
+		}
+		ip = m.address.String()
+	}
+	m.pod.Status.PodIP, m.pod.Status.PodIPs = ip, []v1.PodIP{{IP: ip}}
+	return nil
+}
+
+func (m *monitor) connect() error {
+	if m.pod.Spec.HostNetwork {
+		return nil
+	}
+	ports := hostPorts(&m.pod.Spec)
+	if err := m.reserve(ports); err != nil {
+		return err
+	}
+	return m.host.Attach(netns.Attachment{
+		UID: m.uid(), NetNS: sandbox.NamespacePath(m.pauseID, "net"), Addr: m.address, Ports: ports,
+	})
+}
+
+// reserve binds the host ports and gives the sockets to pause, once.
+func (m *monitor) reserve(ports []netns.Port) error {
+	if len(ports) == 0 {
+		return nil
+	}
+	kept, err := m.pause.Names()
+	if err != nil {
+		return err
+	}
+	held := map[string]bool{}
+	for _, name := range kept {
+		held[name] = true
+	}
+	var missing []netns.Port
+	for _, p := range ports {
+		if !held["port/"+p.String()] {
+			missing = append(missing, p)
+		}
+	}
+	sockets, err := netns.Reserve(missing)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, s := range sockets {
+		errs = append(errs, m.pause.Keep("port/"+missing[i].String(), s), s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// hostPorts are the pod's ports on the machine. Init containers have none that
+// the API would open.
+func hostPorts(spec *v1.PodSpec) []netns.Port {
+	var ports []netns.Port
+	for i := range spec.Containers {
+		for _, p := range spec.Containers[i].Ports {
+			if p.HostPort == 0 {
+				continue
+			}
+			ip, _ := netip.ParseAddr(p.HostIP) // validated; empty is every address
+			ports = append(ports, netns.Port{
+				HostIP: ip, HostPort: uint16(p.HostPort), ContainerPort: uint16(p.ContainerPort), Protocol: string(p.Protocol),
+			})
+		}
+	}
+	return ports
+}
+
+func (m *monitor) makeCgroup() error {
+	_, err := sandbox.NewCgroup(sandbox.PodPath(m.store.Instance, m.uid()), runtime.PodResources(&m.pod.Spec))
+	return err
+}
+
+func (m *monitor) mountVolumes() (err error) {
+	dir := m.store.PodDir(m.uid())
+	m.volumes, err = volumes.Mount(volumes.Spec{
+		Pod: m.pod, ConfigMaps: m.record.ConfigMaps, Secrets: m.record.Secrets,
+		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
+	})
+	if err != nil {
+		return err
+	}
+	m.shm, err = volumes.Shm(dir, shmSize)
+	return err
+}
+
+// hostname is the pod's: its name, or the spec's, cut to what the kernel holds
+// (kubelet, truncatePodHostnameIfNeeded). With hostNetwork it is the machine's.
+func hostname(p *v1.Pod) string {
+	switch {
+	case p.Spec.HostNetwork:
+		return machineName()
+	case p.Spec.Hostname != "":
+		return p.Spec.Hostname
+	}
+	const longest = 63
+	name := p.Name
+	if len(name) > longest {
+		name = strings.TrimRight(name[:longest], "-.")
+	}
+	return name
+}
+
+func machineName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
+// writeFiles writes what is not there yet: containers may change their hosts file.
+func (m *monitor) writeFiles() error {
+	dir := filepath.Join(m.store.PodDir(m.uid()), "files")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	m.files = podFiles{
+		hosts: filepath.Join(dir, "hosts"), hostname: filepath.Join(dir, "hostname"), resolvConf: filepath.Join(dir, "resolv.conf"),
+	}
+	name := hostname(m.pod)
+	return errors.Join(
+		writeOnce(m.files.hostname, func() ([]byte, error) { return []byte(name + "\n"), nil }),
+		writeOnce(m.files.resolvConf, m.resolvConf),
+		writeOnce(m.files.hosts, func() ([]byte, error) { return m.hostsFile(name) }),
+	)
+}
+
+func writeOnce(path string, content func() ([]byte, error)) error {
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	data, err := content()
+	if err != nil {
+		return err
+	}
+	return state.WriteFile(path, data, 0o644, state.Volatile)
+}
+
+func (m *monitor) hostsFile(name string) ([]byte, error) {
+	f := netns.HostsFile{Addrs: []netip.Addr{m.address}, Hostname: name}
+	if m.pod.Spec.HostNetwork {
+		machine, err := os.ReadFile("/etc/hosts")
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		f = netns.HostsFile{Machine: append([]byte{}, machine...)}
+	}
+	return netns.Hosts(f), nil
+}
+
+func (m *monitor) resolvConf() ([]byte, error) {
+	text, warning, err := netns.ResolvConf()
+	if err != nil {
+		return nil, fmt.Errorf("make the pod's resolv.conf: %w", err)
+	}
+	if warning != "" {
+		fmt.Fprintf(os.Stderr, "podrun: %s\n", warning)
+	}
+	return text, nil
+}
+
+// machineAddress is the machine's first global address that is not on a link
+// to a pod.
+func machineAddress(linkPrefix string) string {
+	links, err := net.Interfaces()
+	if err != nil {
+		return "127.0.0.1"
+	}
+	for _, l := range links {
+		if l.Flags&net.FlagUp == 0 || l.Flags&net.FlagLoopback != 0 || strings.HasPrefix(l.Name, linkPrefix) {
+			continue
+		}
+		addrs, err := l.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
+				return p.Addr().String()
+			}
+		}
+	}
+	return "127.0.0.1"
+}
+
+// unmountBelow detaches every mount below the directories from this mount
+// namespace, so that their mount points can be removed.
+func unmountBelow(dirs ...string) error {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, line := range strings.Split(string(data), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		point := unescape(fields[4])
+		for _, dir := range dirs {
+			if strings.HasPrefix(point, dir+"/") {
+				if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+					errs = append(errs, &os.PathError{Op: "unmount", Path: point, Err: err})
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unescape undoes the octal escapes of proc_pid_mountinfo(5).
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

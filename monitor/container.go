@@ -1,0 +1,365 @@
+package monitor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/image"
+	"podrun/manifest"
+	"podrun/pod"
+	"podrun/runtime"
+	"podrun/sandbox"
+	"podrun/state"
+)
+
+// attempt is one container as the monitor has it in hand.
+type attempt struct {
+	id         string // of the container in its state directory: <name>.<attempt>
+	name       string
+	number     int
+	slot       int // of its output position
+	stopSignal unix.Signal
+	container  *runtime.Container
+	output     *output
+	watch      *runtime.Watch
+	exited     chan struct{} // closed when its exit has been told, if there is a watch
+	closing    sync.Once
+}
+
+// ID is what a container is called in its pod's state directory.
+func ID(container string, number int) string { return container + "." + strconv.Itoa(number) }
+
+// StateDir holds libcontainer's state of a pod's containers.
+func StateDir(s *state.Store, uid string) string { return filepath.Join(s.RunDir(uid), "containers") }
+
+func (m *monitor) stateDir() string { return StateDir(m.store, m.uid()) }
+
+// rootDir holds an attempt's root file system and its writable layer.
+func (m *monitor) rootDir(id string) string {
+	return filepath.Join(m.store.PodDir(m.uid()), "containers", id)
+}
+
+// containerID is unique on all machines, as the API asks.
+func (m *monitor) containerID(id string) string {
+	sum := sha256.Sum256([]byte(m.uid() + "/" + id))
+	return "podrun://" + hex.EncodeToString(sum[:])
+}
+
+func (m *monitor) find(container string, number int) *attempt {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.attempts[ID(container, number)]
+}
+
+func (m *monitor) newAttempt(container string, number int) *attempt {
+	a := &attempt{id: ID(container, number), name: container, number: number, exited: make(chan struct{})}
+	for i, c := range append(m.pod.Spec.InitContainers[:len(m.pod.Spec.InitContainers):len(m.pod.Spec.InitContainers)], m.pod.Spec.Containers...) {
+		if c.Name == container {
+			a.slot = i
+		}
+	}
+	return a
+}
+
+// Create prepares an attempt; see [pod.Runtime].
+func (m *monitor) Create(ctx context.Context, c *v1.Container, number int) error {
+	a := m.newAttempt(c.Name, number)
+	spec, err := m.prepare(c, a)
+	if err != nil {
+		return configFailure(err)
+	}
+	out, ends, err := m.newOutput(a)
+	if err != nil {
+		return err
+	}
+	a.output = out
+	a.container, err = runtime.Create(m.stateDir(), spec, ends)
+	closeEnds(ends)
+	if err != nil {
+		return errors.Join(configFailure(err), out.drop())
+	}
+	if a.watch, err = a.container.NewWatch(); err != nil {
+		return errors.Join(err, a.container.Destroy(), out.drop())
+	}
+	m.mu.Lock()
+	m.attempts[a.id] = a
+	m.mu.Unlock()
+	go m.tellExit(a)
+	return ctx.Err()
+}
+
+func configFailure(err error) error {
+	var config *runtime.ConfigError
+	if errors.As(err, &config) {
+		return &pod.Failure{Reason: "CreateContainerConfigError", Message: config.Text, Err: err}
+	}
+	return err
+}
+
+// prepare mounts what the container needs and collects its spec.
+func (m *monitor) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) {
+	img, err := m.images.Get(c.Image)
+	if err != nil {
+		return nil, fmt.Errorf("find image %s: %w", c.Image, err)
+	}
+	a.stopSignal = stopSignal(img)
+	dir := m.rootDir(a.id)
+	rootfs := filepath.Join(dir, "rootfs")
+	if err := os.MkdirAll(rootfs, 0o755); err != nil {
+		return nil, err
+	}
+	if err := image.Mount(img, rootfs, dir); err != nil {
+		return nil, fmt.Errorf("mount image %s: %w", c.Image, err)
+	}
+	env, err := manifest.Environment(manifest.EnvSource{Pod: m.pod, Container: c, References: m.references()})
+	if err != nil {
+		return nil, &runtime.ConfigError{Text: err.Error()}
+	}
+	binds, err := m.binds(c, a.id, img, rootfs)
+	if err != nil {
+		return nil, err
+	}
+	return &runtime.Spec{
+		ID: a.id, Pod: m.pod, Container: c,
+		Image: runtime.Image{
+			Entrypoint: img.Config.Entrypoint, Cmd: img.Config.Cmd, Env: img.Config.Env,
+			WorkingDir: img.Config.WorkingDir, User: img.Config.User,
+		},
+		Rootfs: rootfs, Hostname: hostname(m.pod), Env: env,
+		Command: manifest.Expand(c.Command, env), Args: manifest.Expand(c.Args, env),
+		Binds: binds, Shm: m.shm, PausePID: m.pauseID,
+		Cgroup:   sandbox.ContainerPath(m.store.Instance, m.uid(), a.id),
+		OOMScore: runtime.OOMScore(m.pod.Status.QOSClass, c.Resources.Requests.Memory().Value(), machineMemory()),
+	}, nil
+}
+
+func (m *monitor) references() manifest.References {
+	return manifest.References{ConfigMaps: m.record.ConfigMaps, Secrets: m.record.Secrets, Claims: m.record.Claims}
+}
+
+// machineMemory is the machine's memory in bytes.
+func machineMemory() int64 {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0
+	}
+	return int64(info.Totalram) * int64(info.Unit)
+}
+
+// stopSignal is the image's STOPSIGNAL, by name or number.
+func stopSignal(img *image.Image) unix.Signal {
+	name := img.Config.StopSignal
+	if n, err := strconv.Atoi(name); err == nil && n > 0 && n < 65 {
+		return unix.Signal(n)
+	}
+	for _, full := range []string{name, "SIG" + name} {
+		if s := unix.SignalNum(full); s != 0 {
+			return s
+		}
+	}
+	return unix.SIGTERM
+}
+
+// Start releases a prepared attempt; see [pod.Runtime].
+func (m *monitor) Start(_ context.Context, container string, number int) (string, time.Time, error) {
+	a := m.find(container, number)
+	if a == nil {
+		return "", time.Time{}, fmt.Errorf("start container %s: it is gone", container)
+	}
+	at, err := a.container.Start()
+	return m.containerID(a.id), at, err
+}
+
+// Terminate sends the stop signal; see [pod.Runtime].
+func (m *monitor) Terminate(container string, number int) error {
+	if a := m.find(container, number); a != nil {
+		return a.container.Signal(a.stopSignal)
+	}
+	return nil
+}
+
+// Kill ends all processes of the container; see [pod.Runtime].
+func (m *monitor) Kill(container string, number int) error {
+	if a := m.find(container, number); a != nil {
+		return a.container.Signal(unix.SIGKILL)
+	}
+	return nil
+}
+
+// tellExit waits for the end of an attempt and tells the pod's life. The
+// zombie is left until Remove, which comes after the exit is on disk.
+func (m *monitor) tellExit(a *attempt) {
+	defer close(a.exited)
+	if err := a.watch.Wait(); err != nil {
+		return // closed: this monitor is going away
+	}
+	exit, err := m.exitOf(a)
+	if err != nil {
+		exit = pod.Exit{Code: 137, Reason: "ContainerStatusUnknown", Message: "The container's exit code is not known: " + err.Error(), At: time.Now()}
+	}
+	// All of its processes are gone with the first, so its output ends; waiting
+	// for it means that the last lines are there when the exit is seen.
+	select {
+	case <-a.output.ended:
+	case <-time.After(drainTimeout):
+	}
+	m.life.Exited(a.name, a.number, exit)
+}
+
+// drainTimeout bounds the wait for the last output of a container: its log may
+// be on a full disk.
+const drainTimeout = 2 * time.Second
+
+func (m *monitor) exitOf(a *attempt) (pod.Exit, error) {
+	exit := pod.Exit{At: time.Now()}
+	status, err := a.watch.Peek()
+	if errors.Is(err, runtime.ErrNotChild) {
+		var e sandbox.Exited
+		if e, err = m.ledgerEntry(a); err == nil {
+			status, exit.At = runtime.Exit{Code: e.Code, Signal: e.Signal}, e.At
+		}
+	}
+	if err != nil {
+		return exit, err
+	}
+	exit.Code, exit.Signal = status.Code, status.Signal
+	exit.OOMKilled = status.Signal == int(unix.SIGKILL) && a.container.OOMKills() > 0
+	exit.Message = m.terminationMessage(a, status)
+	return exit, nil
+}
+
+// ledgerEntry finds what pause reaped. Pause may be a moment behind the kernel.
+func (m *monitor) ledgerEntry(a *attempt) (sandbox.Exited, error) {
+	start, err := a.container.StartTime()
+	if err != nil {
+		return sandbox.Exited{}, err
+	}
+	for range 200 {
+		exits, err := m.pause.Exits()
+		if err != nil {
+			return sandbox.Exited{}, err
+		}
+		for _, e := range exits {
+			if e.Pid == a.container.PID() && e.StartTime == start {
+				return e, nil
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return sandbox.Exited{}, fmt.Errorf("pause did not see process %d end", a.container.PID())
+}
+
+// Remove undoes Create, whoever called it and however far it came; see [pod.Runtime].
+func (m *monitor) Remove(container string, number int) error {
+	id := ID(container, number)
+	a := m.find(container, number)
+	if a == nil {
+		a = m.newAttempt(container, number)
+		return errors.Join(m.removeUnknown(a), m.removeRoot(id))
+	}
+	err := a.container.Destroy()
+	if a.watch != nil {
+		a.watch.Reap()
+		<-a.exited
+		a.watch.Close()
+	}
+	err = errors.Join(err, m.forget(a), a.output.drop(), m.removeRoot(id))
+	m.mu.Lock()
+	delete(m.attempts, id)
+	m.mu.Unlock()
+	return err
+}
+
+// forget takes a's exit off pause's ledger.
+func (m *monitor) forget(a *attempt) error {
+	exits, err := m.pause.Exits()
+	if err != nil {
+		return err
+	}
+	for _, e := range exits {
+		if e.Pid == a.container.PID() {
+			err = errors.Join(err, m.pause.Forget(e))
+		}
+	}
+	return err
+}
+
+// removeUnknown removes an attempt that another monitor began.
+func (m *monitor) removeUnknown(a *attempt) error {
+	c, err := runtime.Load(m.stateDir(), a.id)
+	if err == nil {
+		err = c.Destroy()
+	} else if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	path := sandbox.ContainerPath(m.store.Instance, m.uid(), a.id)
+	err = errors.Join(err, sandbox.KillCgroup(path, killTimeout), sandbox.RemoveCgroup(path), runtime.Discard(m.stateDir(), a.id))
+	for _, s := range streams {
+		for _, end := range []string{"source", "stage-read", "stage-write"} {
+			err = errors.Join(err, m.pause.Drop(keptName(a.id, s, end)))
+		}
+	}
+	return err
+}
+
+// removeRoot undoes prepare.
+func (m *monitor) removeRoot(id string) error {
+	err := m.volumes.Release(id)
+	dir := m.rootDir(id)
+	if err := unix.Unmount(filepath.Join(dir, "rootfs"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil &&
+		!errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "unmount", Path: filepath.Join(dir, "rootfs"), Err: err}
+	}
+	return errors.Join(err, removeAll(dir))
+}
+
+// close lets go of an attempt that goes on without this monitor.
+func (a *attempt) close() {
+	a.closing.Do(func() {
+		if a.watch != nil {
+			a.watch.Close()
+		}
+		a.output.close()
+	})
+}
+
+// Limits of a termination message (kubelet, MaxContainerTerminationMessage…).
+const (
+	maxMessage      = 4096
+	maxMessageLog   = 2048
+	maxMessageLines = 80
+)
+
+// terminationMessage is what the container left in its file, or where the
+// policy says so and it failed, the end of its log.
+func (m *monitor) terminationMessage(a *attempt, exit runtime.Exit) string {
+	f, err := os.OpenFile(m.messageFile(a.id), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > maxMessage {
+		f.Seek(-maxMessage, io.SeekEnd)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxMessage))
+	if err == nil && len(text) == 0 && exit.Code != 0 && m.fallsBackToLogs(a.name) {
+		return m.logTail(a)
+	}
+	return string(text)
+}
+
+func (m *monitor) messageFile(id string) string {
+	return filepath.Join(m.rootDir(id), "termination-message")
+}

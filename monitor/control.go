@@ -1,0 +1,270 @@
+package monitor
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/pod"
+	"podrun/state"
+)
+
+// The control socket speaks JSON, one value a line. The client sends one
+// Request; the monitor answers with Updates until the pod has ended or the
+// client hangs up. A hung-up connection of a pod that lives is a monitor that
+// died: pause has the socket, and the next monitor answers.
+
+// Request is what the command line asks of a pod's monitor.
+type Request struct {
+	// Stop ends the pod; without it the client only watches.
+	Stop bool `json:"stop,omitempty"`
+	// GracePeriod in seconds replaces the pod's own.
+	GracePeriod *int64 `json:"gracePeriod,omitempty"`
+}
+
+// Update is one thing that happened. Exactly one field is set, except that
+// Status goes with Ended.
+type Update struct {
+	Status  *v1.PodStatus `json:"status,omitempty"`
+	Event   *pod.Event    `json:"event,omitempty"`
+	NotMade string        `json:"notMade,omitempty"`
+	Ended   bool          `json:"ended,omitempty"`
+}
+
+// board shows updates to all who watch, and keeps what one who comes later
+// has to know.
+type board struct {
+	mu       sync.Mutex
+	watchers map[chan Update]bool
+	status   *v1.PodStatus
+	final    *Update
+	life     *pod.Life
+	stops    []Request // that came before there was a life
+	leaving  atomic.Bool
+	sending  sync.WaitGroup
+}
+
+// A watcher that does not read for this many updates loses the connection, and
+// gets the present status when it comes back.
+const backlog = 256
+
+func (b *board) post(u Update) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if u.Status != nil {
+		b.status = u.Status
+	}
+	for w := range b.watchers {
+		select {
+		case w <- u:
+		default:
+			delete(b.watchers, w)
+			close(w)
+		}
+	}
+}
+
+// close posts the last update and waits until all have it.
+func (b *board) close(u Update) {
+	b.mu.Lock()
+	b.final = &u
+	for w := range b.watchers {
+		w <- u // has room: post drops a watcher before its channel is full
+		delete(b.watchers, w)
+		close(w)
+	}
+	b.mu.Unlock()
+	b.sending.Wait()
+}
+
+// ready hands over the life, and the stops that it missed.
+func (b *board) ready(life *pod.Life) {
+	b.mu.Lock()
+	b.life = life
+	stops := b.stops
+	b.mu.Unlock()
+	for _, r := range stops {
+		life.Stop(r.GracePeriod)
+	}
+}
+
+func (b *board) stop(r Request) {
+	b.mu.Lock()
+	life := b.life
+	if life == nil {
+		b.stops = append(b.stops, r)
+	}
+	b.mu.Unlock()
+	if life != nil {
+		life.Stop(r.GracePeriod)
+	}
+}
+
+func (b *board) watch() chan Update {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := make(chan Update, backlog+1)
+	b.sending.Add(1)
+	if b.status != nil && b.final == nil {
+		w <- Update{Status: b.status}
+	}
+	if b.final != nil {
+		w <- *b.final
+		close(w)
+		return w
+	}
+	if b.watchers == nil {
+		b.watchers = map[chan Update]bool{}
+	}
+	b.watchers[w] = true
+	return w
+}
+
+func (b *board) leave(w chan Update) {
+	b.mu.Lock()
+	delete(b.watchers, w)
+	b.mu.Unlock()
+	b.sending.Done()
+}
+
+// serve answers the control socket for ever.
+func (m *monitor) serve() {
+	l, err := net.FileListener(m.control)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "podrun: open the control socket: %v\n", err)
+		return
+	}
+	// The socket's file belongs to the pod, not to this process.
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go m.answer(conn.(*net.UnixConn))
+	}
+}
+
+// A request is small; what is longer is no request.
+const maxRequest = 64 << 10
+
+func (m *monitor) answer(conn *net.UnixConn) {
+	defer conn.Close()
+	if !ownPeer(conn) {
+		return
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadBytes('\n')
+	var r Request
+	if err != nil || json.Unmarshal(line, &r) != nil {
+		return
+	}
+	w := m.board.watch()
+	defer m.board.leave(w)
+	if r.Stop {
+		m.board.stop(r)
+	}
+	out := json.NewEncoder(conn)
+	for u := range w {
+		if out.Encode(u) != nil {
+			return
+		}
+	}
+}
+
+// ownPeer refuses anybody but root and the monitor's own user.
+func ownPeer(conn *net.UnixConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var cred *unix.Ucred
+	var errno error
+	if err := raw.Control(func(fd uintptr) {
+		cred, errno = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil || errno != nil {
+		return false
+	}
+	return cred.Uid == 0 || int(cred.Uid) == os.Geteuid()
+}
+
+// ErrNoMonitor says that nobody keeps the pod.
+var ErrNoMonitor = errors.New("the pod has no monitor")
+
+// Ask sends a request to the monitor of a pod and calls each with what it
+// answers, until each returns false. It goes on with the next monitor when one
+// dies, and returns ErrNoMonitor when there is none.
+func Ask(s *state.Store, uid string, r Request, each func(Update) bool) error {
+	for {
+		conn, err := dial(controlPath(s, uid))
+		if err != nil {
+			return ErrNoMonitor
+		}
+		done, err := converse(conn, r, each)
+		conn.Close()
+		if done || err != nil {
+			return err
+		}
+		if held, err := state.Locked(lockPath(s, uid)); err != nil || !held {
+			return errors.Join(ErrNoMonitor, err)
+		}
+	}
+}
+
+func converse(conn net.Conn, r Request, each func(Update) bool) (done bool, err error) {
+	if err := json.NewEncoder(conn).Encode(r); err != nil {
+		return false, nil // died before it listened: ask the next
+	}
+	in := json.NewDecoder(conn)
+	for {
+		var u Update
+		if err := in.Decode(&u); err != nil {
+			return false, nil
+		}
+		if !each(u) {
+			return true, nil
+		}
+	}
+}
+
+// dial reaches a socket whose path may be longer than the 107 bytes of
+// sockaddr_un, through its directory's descriptor.
+func dial(path string) (net.Conn, error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
+}
+
+// listen makes the control socket, in the same way.
+func listen(path string) (*os.File, error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	l, err := net.Listen("unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	return l.(*net.UnixListener).File()
+}
+
+func controlPath(s *state.Store, uid string) string {
+	return filepath.Join(s.RunDir(uid), "control")
+}
+
+func lockPath(s *state.Store, uid string) string { return filepath.Join(s.RunDir(uid), "lock") }

@@ -1,0 +1,125 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"podrun/runtime"
+	"podrun/state"
+)
+
+// Found is a pod as it is, whether anybody keeps it or not.
+type Found struct {
+	state.Ref
+	Record *state.Record // nil: half made or half removed
+	Status Status
+	Kept   bool // pause or monitor live
+}
+
+// Find looks at one pod. It asks nobody and waits for nobody.
+func Find(s *state.Store, ref state.Ref) (*Found, error) {
+	f := &Found{Ref: ref}
+	var err error
+	if f.Kept, err = state.Locked(lockPath(s, ref.UID)); err != nil {
+		return nil, err
+	}
+	if f.Record, err = s.ReadRecord(ref.UID); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if err := s.ReadStatus(ref.UID, &f.Status); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if !f.Kept && !f.Status.Ended {
+		f.correct(s)
+	}
+	return f, nil
+}
+
+// Lost: the pod was running when everything that kept it went away.
+func (f *Found) Lost() bool {
+	return !f.Kept && f.Record != nil && !f.Status.Ended && f.Status.Stop == nil && f.Status.NotMade == ""
+}
+
+// Doomed: the pod is on its way out, and nobody is at work on it.
+func (f *Found) Doomed() bool {
+	return !f.Kept && (f.Record == nil || f.Status.Stop != nil || f.Status.NotMade != "")
+}
+
+// correct makes the status of a pod that nobody keeps tell the truth: what is
+// recorded as running and does not run has ended, nobody knows how.
+func (f *Found) correct(s *state.Store) {
+	st := &f.Status.Status
+	gone := false
+	for _, list := range [][]v1.ContainerStatus{st.InitContainerStatuses, st.ContainerStatuses} {
+		for i := range list {
+			c := &list[i]
+			if c.State.Running == nil || runs(s, f.UID, ID(c.Name, int(c.RestartCount))) {
+				continue
+			}
+			c.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
+				ExitCode: 137, Reason: "ContainerStatusUnknown",
+				Message:   "The container could not be located: nobody keeps the pod; 'podrun up' starts it again",
+				StartedAt: c.State.Running.StartedAt,
+			}}
+			notStarted := false
+			c.Ready, c.Started, gone = false, &notStarted, true
+		}
+	}
+	if !gone {
+		return
+	}
+	for i := range st.Conditions {
+		c := &st.Conditions[i]
+		if (c.Type == v1.PodReady || c.Type == v1.ContainersReady) && c.Status == v1.ConditionTrue {
+			c.Status, c.Reason, c.LastTransitionTime = v1.ConditionFalse, "ContainersNotReady", metav1.NewTime(time.Now())
+		}
+	}
+}
+
+func runs(s *state.Store, uid, id string) bool {
+	c, err := runtime.Load(StateDir(s, uid), id)
+	if err != nil {
+		return false
+	}
+	phase, err := c.Phase()
+	return err == nil && phase != runtime.Gone
+}
+
+// Pod is the pod with its status, as the API shows it.
+func (f *Found) Pod() *v1.Pod {
+	p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: f.Namespace, Name: f.Name}}
+	if f.Record != nil {
+		p = f.Record.Pod.DeepCopy()
+		p.CreationTimestamp = metav1.NewTime(f.Record.Created)
+	}
+	p.TypeMeta = metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}
+	p.Status = f.Status.Status
+	if p.Status.Phase == "" {
+		p.Status.Phase = v1.PodPending
+	}
+	if f.Status.Stop != nil || f.Status.NotMade != "" {
+		at := metav1.Now()
+		if f.Status.Stop != nil {
+			at = metav1.NewTime(f.Status.Stop.Deadline.At)
+		}
+		p.DeletionTimestamp = &at
+	}
+	return p
+}
+
+// FindByName is Find for a name; the error is os.ErrNotExist where no pod has it.
+func FindByName(s *state.Store, namespace, name string) (*Found, error) {
+	uid, err := s.Lookup(namespace, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("pod %s/%s: %w", namespace, name, os.ErrNotExist)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Find(s, state.Ref{Namespace: namespace, Name: name, UID: uid})
+}

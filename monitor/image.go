@@ -1,0 +1,84 @@
+package monitor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/image"
+	"podrun/pod"
+)
+
+// Image applies the pull policy; see [pod.Runtime]. A pull runs in a child
+// process, so that no registry client stays in the monitor's memory.
+func (m *monitor) Image(ctx context.Context, c *v1.Container) (pod.ImageStatus, error) {
+	policy := c.ImagePullPolicy
+	if m.record.PullPolicy != "" {
+		policy = m.record.PullPolicy
+	}
+	img, err := m.images.Get(c.Image)
+	if err != nil && !errors.Is(err, image.ErrNotFound) {
+		return pod.ImageStatus{}, imageFailure(err)
+	}
+	missing := err != nil
+	if missing && policy == v1.PullNever {
+		return pod.ImageStatus{}, &pod.Failure{
+			Reason:  "ErrImageNeverPull",
+			Message: fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image),
+		}
+	}
+	if !missing && (policy != v1.PullAlways || m.takePulled(c.Name)) {
+		return imageStatus(img, false), nil
+	}
+	if err := m.pull(ctx, c.Image); err != nil {
+		return pod.ImageStatus{}, err
+	}
+	if img, err = m.images.Get(c.Image); err != nil {
+		return pod.ImageStatus{}, imageFailure(err)
+	}
+	return imageStatus(img, true), nil
+}
+
+// takePulled tells, once, that up has pulled the container's image a moment ago.
+func (m *monitor) takePulled(container string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was := m.pulled[container]
+	delete(m.pulled, container)
+	return was
+}
+
+func imageStatus(img *image.Image, pulled bool) pod.ImageStatus {
+	return pod.ImageStatus{ID: img.ID, Ref: img.Reference, Pulled: pulled}
+}
+
+func imageFailure(err error) error {
+	var pull *image.PullError
+	if errors.As(err, &pull) {
+		return &pod.Failure{Reason: pull.Reason, Err: err}
+	}
+	return &pod.Failure{Reason: image.ReasonErrImagePull, Err: err}
+}
+
+func (m *monitor) pull(ctx context.Context, reference string) error {
+	args := []string{"--root", m.store.Root, "--run-root", m.store.RunRoot, "image", "pull", "--quiet"}
+	for _, host := range m.record.Insecure {
+		args = append(args, "--insecure", host)
+	}
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append(args, reference)...)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	if err := cmd.Run(); err != nil {
+		text := strings.TrimPrefix(strings.TrimSpace(complaint.String()), "podrun: ")
+		if text == "" {
+			text = err.Error()
+		}
+		return &pod.Failure{Reason: image.ReasonErrImagePull, Message: text, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"podrun/netns"
+	"podrun/sandbox"
+	"podrun/state"
+)
+
+// Launch claims the record's name, stores the record and starts the sandbox,
+// whose monitor goes on by itself. A *state.ClaimedError says that the name is
+// taken. What goes wrong is undone.
+func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
+	ref := state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}
+	if err := os.MkdirAll(s.RunDir(ref.UID), 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := state.TryLock(lockPath(s, ref.UID))
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := s.Claim(ref.Namespace, ref.Name, ref.UID); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.RunDir(ref.UID)))
+	}
+	defer func() {
+		if err != nil {
+			t, terr := NewTeardown(s, ref, r)
+			if terr == nil {
+				terr = t.All()
+			}
+			err = errors.Join(err, terr)
+		}
+	}()
+	if err := s.WriteRecord(r); err != nil {
+		return nil, fmt.Errorf("store the pod's record: %w", err)
+	}
+	return openSandbox(s, r, lock)
+}
+
+// Relaunch starts the sandbox of a pod that has a record but nobody who keeps
+// it: after a reboot, or after pause and monitor were killed.
+func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
+	if err := os.MkdirAll(s.RunDir(r.UID()), 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := state.TryLock(lockPath(s, r.UID()))
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	t, err := NewTeardown(s, state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.remains(); err != nil {
+		return nil, err
+	}
+	return openSandbox(s, r, lock)
+}
+
+// openSandbox makes the control socket and starts pause.
+func openSandbox(s *state.Store, r *state.Record, lock *os.File) (*sandbox.Pause, error) {
+	path := controlPath(s, r.UID())
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	control, err := listen(path)
+	if err != nil {
+		return nil, fmt.Errorf("make the control socket: %w", err)
+	}
+	defer control.Close()
+	return startSandbox(s, r, lock, control)
+}
+
+func startSandbox(s *state.Store, r *state.Record, lock, control *os.File) (*sandbox.Pause, error) {
+	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(s.Instance, r.UID()), nil)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(filepath.Join(s.RunDir(r.UID()), "monitor.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	c := sandbox.Config{
+		Title:       sandbox.Title(r.Pod.Namespace, r.Pod.Name),
+		HostNetwork: r.Pod.Spec.HostNetwork,
+		Leaf:        leaf, Lock: lock, Control: control, Log: log,
+		Monitor: []string{
+			"podrun: monitor of " + r.Pod.Namespace + "/" + r.Pod.Name,
+			"--root", s.Root, "--run-root", s.RunRoot, "--log-dir", s.LogDir, "monitor", r.UID(),
+		},
+		Env: environment(os.Environ()),
+	}
+	if !r.Pod.Spec.HostNetwork {
+		c.Hostname = hostname(r.Pod)
+	}
+	return sandbox.Start(c)
+}
+
+// environment is what a pull of the monitor needs: where programs and
+// credentials are, and how the registry is reached.
+func environment(own []string) []string {
+	var kept []string
+	for _, entry := range own {
+		name, _, _ := strings.Cut(entry, "=")
+		switch strings.ToUpper(name) {
+		case "PATH", "HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR",
+			"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ":
+			kept = append(kept, entry)
+		}
+	}
+	return kept
+}
+
+// NewTeardown takes what it needs from the record, which may be nil where the
+// pod was only half made: then the store's own settings have to do.
+func NewTeardown(s *state.Store, ref state.Ref, r *state.Record) (Teardown, error) {
+	t := Teardown{Store: s, Ref: ref, LogDir: s.LogDir, Host: netns.Host{
+		Instance: s.Instance, Addresses: s.AddressDir(), Subnet: netip.MustParsePrefix("10.244.0.0/16"),
+	}}
+	if r == nil {
+		return t, nil
+	}
+	t.LogDir = r.LogDir
+	var err error
+	t.Host, err = hostOf(s, r)
+	return t, err
+}
+
+// remains removes what a sandbox left that nobody keeps any more, but not the
+// run directory, whose lock the caller holds.
+func (t Teardown) remains() error {
+	steps := t.sandboxSteps()
+	return run(steps[:len(steps)-1])
+}

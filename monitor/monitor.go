@@ -1,0 +1,275 @@
+// Package monitor keeps one pod: it is the process that builds the sandbox,
+// wires the real rooms to the pod's life, records what happens, answers the
+// command line over the pod's control socket, and takes everything down again.
+// It may be killed at any moment; what it knows is on disk, with pause, or
+// readable from the kernel, and starting on a pod that already runs is its
+// normal path. Which container starts, restarts or stops when is left to pod.
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"sync"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/image"
+	"podrun/netns"
+	"podrun/pod"
+	"podrun/probe"
+	"podrun/sandbox"
+	"podrun/state"
+	"podrun/volumes"
+)
+
+// Status is what the monitor writes into a pod's status file.
+type Status struct {
+	Version int `json:"version"`
+	pod.Checkpoint
+	// NotMade says why the pod could not be made. Such a pod is being removed.
+	NotMade string `json:"notMade,omitempty"`
+	// Ended is set when the pod has come to its end and its sandbox is gone.
+	Ended bool `json:"ended,omitempty"`
+}
+
+type monitor struct {
+	store   *state.Store
+	record  *state.Record
+	pause   *sandbox.Client
+	pauseID int // pause's pid
+	lock    *os.File
+	control *os.File // the listening socket, for the next sandbox
+	mounts  *os.File // the machine's mount namespace
+	images  *image.Store
+	host    netns.Host
+	volumes *volumes.Set
+	shm     string
+	files   podFiles
+	address netip.Addr // zero with hostNetwork
+	pod     *v1.Pod    // the record's, with the addresses in its status
+	life    *pod.Life
+	board   board
+	memory  *os.File // the output positions of all containers
+
+	mu       sync.Mutex
+	attempts map[string]*attempt // by container ID
+	pulled   map[string]bool     // containers whose image up has made present
+}
+
+// Run keeps the pod of uid until it has ended. Only pause starts it.
+func Run(ctx context.Context, store *state.Store, uid string) error {
+	m, err := open(store, uid)
+	if err != nil {
+		return err
+	}
+	go m.serve()
+	status := m.readStatus()
+	go m.watchPause()
+	switch {
+	case status.NotMade != "":
+		return m.unmake(errors.New(status.NotMade))
+	case status.Ended:
+		return m.finish()
+	}
+	if err := m.build(); err != nil {
+		if status.EverStarted {
+			return fmt.Errorf("rebuild the sandbox of a running pod: %w", err)
+		}
+		return m.unmake(err)
+	}
+	alive, err := m.recover(status)
+	if err != nil {
+		return err
+	}
+	return m.live(ctx, status, alive)
+}
+
+// open takes over what pause keeps, and the record.
+func open(store *state.Store, uid string) (*monitor, error) {
+	pause, err := sandbox.Connect()
+	if err != nil {
+		return nil, err
+	}
+	m := &monitor{
+		store: store, pause: pause, pauseID: os.Getppid(),
+		attempts: map[string]*attempt{}, pulled: map[string]bool{},
+	}
+	// The lock is held as long as pause or the monitor lives.
+	for name, f := range map[string]**os.File{"lock": &m.lock, "control": &m.control, "mounts": &m.mounts} {
+		if *f, err = pause.Take(name); err != nil {
+			return nil, err
+		}
+	}
+	if m.record, err = store.ReadRecord(uid); err != nil {
+		return nil, fmt.Errorf("read the pod's record: %w", err)
+	}
+	if m.images, err = image.Open(store.ImageDir()); err != nil {
+		return nil, err
+	}
+	if m.host, err = hostOf(store, m.record); err != nil {
+		return nil, err
+	}
+	m.pod = m.record.Pod.DeepCopy()
+	return m, nil
+}
+
+func hostOf(store *state.Store, r *state.Record) (netns.Host, error) {
+	subnet, err := netip.ParsePrefix(r.Subnet)
+	if err != nil {
+		return netns.Host{}, fmt.Errorf("read the pod's subnet: %w", err)
+	}
+	return netns.Host{Instance: store.Instance, Subnet: subnet, LinkPrefix: r.LinkPrefix, Addresses: store.AddressDir()}, nil
+}
+
+func (m *monitor) uid() string { return m.record.UID() }
+
+func (m *monitor) readStatus() *Status {
+	var s Status
+	if err := m.store.ReadStatus(m.uid(), &s); err != nil {
+		return &Status{}
+	}
+	return &s
+}
+
+// live runs the pod's life to its end.
+func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int) error {
+	config := pod.Config{
+		Pod: m.pod, Alive: alive, Runtime: m, Prober: probe.Prober{},
+		Save: m.save, Event: m.event,
+		HostIP: m.pod.Status.HostIP, PodIP: m.pod.Status.PodIP,
+	}
+	owed := map[string]int{}
+	if len(status.Containers) > 0 {
+		config.Checkpoint = &status.Checkpoint
+		owed = status.Owed(alive)
+	} else {
+		m.markPulled()
+	}
+	m.life = pod.New(config)
+	m.board.ready(m.life)
+	m.watchAlive()
+	m.tellOwed(owed)
+	outcome, err := m.life.Run(ctx)
+	var notMade *pod.NotMade
+	switch {
+	case errors.As(err, &notMade):
+		return m.unmake(err)
+	case err != nil:
+		return err
+	}
+	return m.end(outcome)
+}
+
+// markPulled: up has just applied the pull policy to every image.
+func (m *monitor) markPulled() {
+	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
+		for i := range list {
+			m.pulled[list[i].Name] = true
+		}
+	}
+}
+
+// save stores a checkpoint and shows it to those who watch.
+func (m *monitor) save(p pod.Checkpoint) {
+	durability := state.Volatile
+	if p.Durable {
+		durability = state.Durable
+	}
+	s := Status{Version: state.Version, Checkpoint: p}
+	// A full disk must not end the pod: the state is in memory, and the next
+	// change tries again. A monitor that dies meanwhile asks pause and the kernel.
+	if err := m.store.WriteStatus(m.uid(), s, durability); err != nil {
+		fmt.Fprintf(os.Stderr, "podrun: store status: %v\n", err)
+	}
+	m.board.post(Update{Status: &p.Status})
+}
+
+func (m *monitor) event(e pod.Event) {
+	if err := m.store.AppendEvent(m.uid(), e); err != nil {
+		fmt.Fprintf(os.Stderr, "podrun: store event: %v\n", err)
+	}
+	m.board.post(Update{Event: &e})
+}
+
+// end is a pod's own end, or its stop: the sandbox goes, and after a stop the
+// record and all data too.
+func (m *monitor) end(outcome pod.Outcome) error {
+	s := m.readStatus()
+	s.Status, s.Ended = outcome.Status, true
+	if err := m.store.WriteStatus(m.uid(), s, state.Durable); err != nil {
+		return err
+	}
+	return m.finish()
+}
+
+// unmake removes a pod that could not be made, and tells why.
+func (m *monitor) unmake(cause error) error {
+	s := m.readStatus()
+	s.NotMade = cause.Error()
+	if err := m.store.WriteStatus(m.uid(), s, state.Durable); err != nil {
+		return err
+	}
+	err := m.leave()
+	m.board.close(Update{NotMade: s.NotMade})
+	return errors.Join(err, m.teardown().All())
+}
+
+// finish ends the sandbox of a pod that has ended.
+func (m *monitor) finish() error {
+	err := m.leave()
+	s := m.readStatus()
+	if s.Stop != nil {
+		err = errors.Join(err, m.teardown().All())
+	} else {
+		err = errors.Join(err, m.teardown().Sandbox())
+	}
+	m.board.close(Update{Status: &s.Status, Ended: true})
+	return err
+}
+
+func (m *monitor) teardown() Teardown {
+	return Teardown{
+		Store: m.store, Host: m.host,
+		Ref:    state.Ref{Namespace: m.pod.Namespace, Name: m.pod.Name, UID: m.uid()},
+		LogDir: m.record.LogDir,
+	}
+}
+
+// leave takes this process out of the sandbox, so that nothing of the pod is
+// in use when the sandbox is removed: it goes to the root cgroup, back to the
+// machine's mounts, and pause ends.
+func (m *monitor) leave() error {
+	m.mu.Lock()
+	for _, a := range m.attempts {
+		a.close()
+	}
+	m.mu.Unlock()
+	if err := sandbox.LeaveCgroup(sandbox.LeafPath(m.store.Instance, m.uid())); err != nil {
+		return err
+	}
+	m.board.leaving.Store(true)
+	if err := m.pause.Quit(); err != nil {
+		return err
+	}
+	return unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid()))
+}
+
+// watchPause acts when pause has died: without it exits and output would be
+// lost. The containers end, as under a kubelet whose sandbox died, and the
+// monitor of the next sandbox, which is made here, goes by their restart policy.
+func (m *monitor) watchPause() {
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, sandbox.PauseDied)
+	<-died
+	if m.board.leaving.Load() {
+		return
+	}
+	if err := m.replaceSandbox(); err != nil {
+		fmt.Fprintf(os.Stderr, "podrun: replace the sandbox: %v\n", err)
+	}
+	os.Exit(1)
+}

@@ -1,0 +1,231 @@
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/cgroups/manager"
+	"github.com/opencontainers/runc/libcontainer"
+	"golang.org/x/sys/unix"
+)
+
+// Output is where a container's standard output and error go.
+type Output struct{ Stdout, Stderr *os.File }
+
+// Container is one attempt of a container. Methods are safe for concurrent use.
+type Container struct {
+	dir string // libcontainer's state directory
+	lc  *libcontainer.Container
+	pid int
+}
+
+// process is what Exec needs of the container's first process and libcontainer
+// does not keep.
+type process struct {
+	Identity
+	Env []string `json:"env"`
+	Cwd string   `json:"cwd"`
+}
+
+const processFile = "process.json"
+
+// Create prepares the container of s below the state directory root: everything
+// is made, and its first process waits just before it becomes the container's
+// program. A *ConfigError says that the spec and the image do not go together.
+// What goes wrong half way is undone.
+func Create(root string, s *Spec, out Output) (_ *Container, err error) {
+	config, first, err := s.plan()
+	if err != nil {
+		return nil, err
+	}
+	lc, err := libcontainer.Create(root, s.ID, config)
+	if err != nil {
+		return nil, fmt.Errorf("create container: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lc.Destroy())
+		}
+	}()
+	dir := filepath.Join(root, s.ID)
+	known, err := json.Marshal(process{Identity{first.UID, first.GID, first.AdditionalGroups}, first.Env, first.Cwd})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, processFile), known, 0o600); err != nil {
+		return nil, err
+	}
+	first.Stdout, first.Stderr = out.Stdout, out.Stderr
+	if err := lc.Start(first); err != nil {
+		return nil, plain(err, first.Args[0])
+	}
+	pid, err := first.Pid()
+	if err != nil {
+		return nil, err
+	}
+	return &Container{dir: dir, lc: lc, pid: pid}, nil
+}
+
+// plain cuts libcontainer's chain down to what a user can act on.
+func plain(err error, program string) error {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "executable file not found in $PATH"):
+		return fmt.Errorf("exec %q: not found in the image's $PATH", program)
+	case strings.Contains(text, "stat "+program+": no such file or directory"),
+		strings.Contains(text, fmt.Sprintf("exec: %q: no such file or directory", program)):
+		return fmt.Errorf("exec %q: no such file or directory in the image", program)
+	case strings.Contains(text, fmt.Sprintf("exec: %q: permission denied", program)):
+		return fmt.Errorf("exec %q: permission denied: the file in the image is not executable", program)
+	}
+	return fmt.Errorf("start container init: %w", err)
+}
+
+// Load finds a container that another process created. ErrNotExist says that it
+// was never wholly created.
+func Load(root, id string) (*Container, error) {
+	lc, err := libcontainer.Load(root, id)
+	if errors.Is(err, libcontainer.ErrNotExist) {
+		return nil, fmt.Errorf("container %s: %w", id, os.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load container %s: %w", id, err)
+	}
+	state, err := lc.State()
+	if err != nil {
+		return nil, fmt.Errorf("load container %s: %w", id, err)
+	}
+	return &Container{dir: filepath.Join(root, id), lc: lc, pid: state.InitProcessPid}, nil
+}
+
+// PID of the container's first process, in this PID namespace.
+func (c *Container) PID() int { return c.pid }
+
+// StartTime of the first process in clock ticks since boot.
+func (c *Container) StartTime() (uint64, error) {
+	state, err := c.lc.State()
+	if err != nil {
+		return 0, err
+	}
+	return state.InitProcessStartTime, nil
+}
+
+// releasedFile holds the time of the release.
+const releasedFile = "released"
+
+// Start releases the prepared container: its program runs. Asked again, it
+// releases nothing and returns the time of the first release.
+func (c *Container) Start() (time.Time, error) {
+	file := filepath.Join(c.dir, releasedFile)
+	phase, err := c.Phase()
+	if err != nil {
+		return time.Time{}, err
+	}
+	if phase == Waiting {
+		now := time.Now()
+		if err := os.WriteFile(file, []byte(now.Format(time.RFC3339Nano)), 0o600); err != nil {
+			return time.Time{}, err
+		}
+		if err := c.lc.Exec(); err != nil {
+			return time.Time{}, fmt.Errorf("release container: %w", err)
+		}
+		return now, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("release container: its first process has ended: %w", err)
+	}
+	return time.Parse(time.RFC3339Nano, string(text))
+}
+
+// Phase is how far a container is.
+type Phase int
+
+const (
+	Gone    Phase = iota // its first process has ended
+	Waiting              // prepared, not released
+	Running
+)
+
+// initName is what libcontainer calls a first process that is not yet the
+// container's program.
+const initName = "runc:[2:INIT]"
+
+// Phase looks at the kernel. The FIFO that libcontainer goes by is removed only
+// after the release, so a process killed in between would leave a running
+// container that looks like a waiting one.
+func (c *Container) Phase() (Phase, error) {
+	status, err := c.lc.Status()
+	if err != nil {
+		return Gone, fmt.Errorf("ask for the status of the container: %w", err)
+	}
+	switch status {
+	case libcontainer.Stopped:
+		return Gone, nil
+	case libcontainer.Created:
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.pid))
+		if err == nil && strings.TrimSpace(string(comm)) == initName {
+			return Waiting, nil
+		}
+	}
+	return Running, nil
+}
+
+// Signal sends a signal to the container's first process. One that is gone is no error.
+func (c *Container) Signal(s unix.Signal) error {
+	err := c.lc.Signal(s)
+	if errors.Is(err, libcontainer.ErrNotRunning) || errors.Is(err, os.ErrProcessDone) || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// OOMKills counts the processes of the container that the kernel killed for memory.
+func (c *Container) OOMKills() uint64 {
+	state, err := c.lc.State()
+	if err != nil {
+		return 0
+	}
+	m, err := manager.NewWithPaths(state.Config.Cgroups, state.CgroupPaths)
+	if err != nil {
+		return 0
+	}
+	n, err := m.OOMKillCount()
+	if err != nil {
+		return 0 // the memory controller is absent, or the group is gone
+	}
+	return n
+}
+
+// endTimeout bounds the wait for a killed container: its processes may hang in
+// the kernel for as long as a dead disk does.
+const endTimeout = 10 * time.Second
+
+// Destroy kills what is left of the container and removes its cgroup and state.
+func (c *Container) Destroy() error {
+	if err := c.Signal(unix.SIGKILL); err != nil {
+		return fmt.Errorf("kill container: %w", err)
+	}
+	delay := 200 * time.Microsecond
+	for deadline := time.Now().Add(endTimeout); ; delay = min(2*delay, 20*time.Millisecond) {
+		err := c.lc.Destroy()
+		if !errors.Is(err, libcontainer.ErrRunning) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(delay)
+	}
+}
+
+// Discard removes the state directory of a container that was never wholly
+// created, whose processes and cgroup the caller has ended.
+func Discard(root, id string) error {
+	return os.RemoveAll(filepath.Join(root, id))
+}
+
+// DiscardAll is Discard for all containers below root.
+func DiscardAll(root string) error { return os.RemoveAll(root) }

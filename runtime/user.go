@@ -1,0 +1,107 @@
+package runtime
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+// Identity is who a process in the container is, in the container's own numbers.
+type Identity struct {
+	UID    int   `json:"uid"`
+	GID    int   `json:"gid"`
+	Groups []int `json:"groups,omitempty"`
+}
+
+// identity resolves the user in the image's own files: runAsUser and runAsGroup
+// before the image's USER, groups of /etc/group and supplementalGroups added.
+func (s *Spec) identity(sc v1.SecurityContext) (Identity, error) {
+	spec := s.Image.User
+	if sc.RunAsUser != nil {
+		spec = strconv.FormatInt(*sc.RunAsUser, 10)
+	}
+	passwd, err := readInRoot(s.Rootfs, "etc/passwd")
+	if err != nil {
+		return Identity{}, err
+	}
+	group, err := readInRoot(s.Rootfs, "etc/group")
+	if err != nil {
+		return Identity{}, err
+	}
+	found, err := user.GetExecUser(spec, nil, bytes.NewReader(passwd), bytes.NewReader(group))
+	if err != nil {
+		return Identity{}, &ConfigError{fmt.Sprintf("user %q is not in the image's /etc/passwd and /etc/group: %v", spec, err)}
+	}
+	id := Identity{UID: found.Uid, GID: found.Gid, Groups: found.Sgids}
+	if sc.RunAsGroup != nil {
+		id.GID = int(*sc.RunAsGroup)
+	}
+	if pod := s.Pod.Spec.SecurityContext; pod != nil {
+		for _, g := range pod.SupplementalGroups {
+			id.Groups = append(id.Groups, int(g))
+		}
+	}
+	return id, s.checkNonRoot(sc, id)
+}
+
+// checkNonRoot applies runAsNonRoot with the kubelet's words.
+func (s *Spec) checkNonRoot(sc v1.SecurityContext, id Identity) error {
+	if !isTrue(sc.RunAsNonRoot) {
+		return nil
+	}
+	name, _, _ := strings.Cut(s.Image.User, ":")
+	_, numeric := strconv.Atoi(name)
+	switch {
+	case sc.RunAsUser != nil && *sc.RunAsUser == 0:
+		return &ConfigError{fmt.Sprintf("container's runAsUser breaks non-root policy (pod: %s)", s.podRef())}
+	case sc.RunAsUser != nil:
+		return nil
+	case name != "" && numeric != nil:
+		return &ConfigError{fmt.Sprintf("container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root (pod: %s)", name, s.podRef())}
+	case id.UID == 0:
+		return &ConfigError{fmt.Sprintf("container has runAsNonRoot and image will run as root (pod: %s)", s.podRef())}
+	}
+	return nil
+}
+
+// An image's passwd is read into memory; one beyond this size is an attack.
+const maxPasswd = 4 << 20
+
+// readInRoot reads a regular file of the container's root, following links only
+// inside it. It opens without blocking, so that a fifo cannot hold the monitor
+// (CVE-2024-9676). A missing file is empty.
+func readInRoot(root, name string) ([]byte, error) {
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: root, Err: err}
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "openat2", Path: "/" + name + " of the image", Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxPasswd {
+		return nil, &ConfigError{fmt.Sprintf("/%s of the image is no regular file of at most %d MiB", name, maxPasswd>>20)}
+	}
+	return io.ReadAll(io.LimitReader(f, maxPasswd))
+}

@@ -1,0 +1,252 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/manager"
+	"golang.org/x/sys/unix"
+)
+
+// Cgroup paths are absolute, the same in every hierarchy, and carry the
+// instance, so that clean-up never touches another's:
+//
+//	/podrun/<instance>/<uid>              the pod: its limits, and below it its containers
+//	/podrun/<instance>/<uid>/<container>  one attempt of one container
+//	/podrun/<instance>/<uid>.sandbox      pause and monitor: not charged to the pod's limits
+
+const cgroupTop = "/podrun"
+
+// PodPath is the cgroup of a pod.
+func PodPath(instance, uid string) string { return filepath.Join(cgroupTop, instance, uid) }
+
+// ContainerPath is the cgroup of a container of the pod.
+func ContainerPath(instance, uid, id string) string {
+	return filepath.Join(PodPath(instance, uid), id)
+}
+
+// LeafPath is the cgroup of the pod's own processes.
+func LeafPath(instance, uid string) string { return PodPath(instance, uid) + ".sandbox" }
+
+// Cgroup is one group in every hierarchy of the machine, on cgroup v1 and v2 alike.
+type Cgroup struct {
+	path    string
+	manager cgroups.Manager
+}
+
+// NewCgroup makes the group, or finds it, and gives it its resources; nil sets none.
+func NewCgroup(path string, r *cgroups.Resources) (*Cgroup, error) {
+	set := r != nil
+	if !set {
+		r = &cgroups.Resources{}
+	}
+	r.SkipDevices = true // the containers' own groups say which devices they may use
+	m, err := manager.New(&cgroups.Cgroup{Path: path, Resources: r})
+	if err != nil {
+		return nil, fmt.Errorf("find the cgroup hierarchies: %w", err)
+	}
+	if err := m.Apply(-1); err != nil {
+		return nil, fmt.Errorf("make cgroup %s: %w", path, err)
+	}
+	c := &Cgroup{path: path, manager: m}
+	if set {
+		if err := m.Set(r); err != nil {
+			return nil, errors.Join(fmt.Errorf("limit cgroup %s: %w", path, err), RemoveCgroup(path))
+		}
+	}
+	return c, nil
+}
+
+// join makes attr start a process inside the group, where the kernel can
+// (cgroup v2, clone3(2)): it spares the wait for an RCU grace period that a
+// move costs. The caller closes the file. On v1 it returns nil, and the process
+// joins by itself.
+func (c *Cgroup) join(attr *syscall.SysProcAttr) (*os.File, error) {
+	if !cgroups.IsCgroup2UnifiedMode() {
+		return nil, nil
+	}
+	dir, err := os.OpenFile(c.manager.Path(""), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	attr.UseCgroupFD, attr.CgroupFD = true, int(dir.Fd())
+	return dir, nil
+}
+
+// procs are the files that a process writes itself into to join.
+func (c *Cgroup) procs() []string {
+	var files []string
+	for _, dir := range c.manager.GetPaths() {
+		files = append(files, filepath.Join(dir, "cgroup.procs"))
+	}
+	return files
+}
+
+// LeaveCgroup moves the calling process from the given group to the root of
+// each hierarchy, so that the group can be removed.
+func LeaveCgroup(path string) error {
+	for _, dir := range directories(path) {
+		file := filepath.Join(strings.TrimSuffix(dir, path), "cgroup.procs")
+		if err := os.WriteFile(file, []byte("0"), 0); err != nil {
+			return fmt.Errorf("leave cgroup %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// Freezing would stop a fork bomb from outrunning the kill, but a frozen v1
+// group does not die before it is thawed: killing in rounds ends one as well,
+// because the pids controller and the rounds' speed bound it.
+const killRounds = 200
+
+// KillCgroup sends SIGKILL to everything in the group and below, in every
+// hierarchy, and waits until nothing is left, at most for the given time.
+// A group that does not exist is empty.
+func KillCgroup(path string, wait time.Duration) error {
+	deadline := time.Now().Add(wait)
+	delay := 500 * time.Microsecond
+	for round := 0; ; round++ {
+		left := 0
+		for _, dir := range directories(path) {
+			left += killBelow(dir)
+		}
+		if left == 0 {
+			return nil
+		}
+		if round > killRounds && time.Now().After(deadline) {
+			return fmt.Errorf("kill cgroup %s: %d processes do not end: they wait for the kernel (a dead disk or network file system?)", path, left)
+		}
+		time.Sleep(delay)
+		delay = min(2*delay, 20*time.Millisecond)
+	}
+}
+
+// killBelow signals all processes in dir and below and returns their number.
+func killBelow(dir string) int {
+	n := 0
+	filepath.WalkDir(dir, func(sub string, d os.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		data, err := os.ReadFile(filepath.Join(sub, "cgroup.procs"))
+		if err != nil {
+			return nil
+		}
+		for _, word := range strings.Fields(string(data)) {
+			pid, err := strconv.Atoi(word)
+			if err != nil || pid == 0 {
+				continue
+			}
+			if killMember(pid, strings.TrimPrefix(sub, "/sys/fs/cgroup")) {
+				n++
+			}
+		}
+		return nil
+	})
+	return n
+}
+
+// killMember kills pid through a pidfd, after making sure that the process
+// behind it is still in the group: the number may have been used again.
+func killMember(pid int, group string) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(data)) {
+		_, in, _ := strings.Cut(strings.TrimSpace(line), ":")
+		_, in, _ = strings.Cut(in, ":")
+		if in != "/" && strings.HasSuffix(group, in) {
+			unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+			return true
+		}
+	}
+	return false
+}
+
+// RemoveCgroup removes the group and all below it from every hierarchy. It may
+// be called for a group that is not there.
+func RemoveCgroup(path string) error {
+	var errs []error
+	for _, dir := range directories(path) {
+		if err := removeTree(dir); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeTree removes from the leaves up. A group whose last process is only
+// just dying is busy for a moment.
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	delay := 200 * time.Microsecond
+	for range 40 {
+		err = os.Remove(dir)
+		if err == nil || errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		time.Sleep(delay)
+		delay = min(2*delay, 50*time.Millisecond)
+	}
+	return err
+}
+
+// RemoveInstance removes the empty parents that the pods of an instance shared.
+func RemoveInstance(instance string) {
+	for _, path := range []string{filepath.Join(cgroupTop, instance), cgroupTop} {
+		for _, dir := range directories(path) {
+			os.Remove(dir) // stays while another pod is in it
+		}
+	}
+}
+
+// directories are the group's directories in the hierarchies that have it.
+func directories(path string) []string {
+	tops := []string{"/sys/fs/cgroup"}
+	if !cgroups.IsCgroup2UnifiedMode() {
+		tops, _ = filepath.Glob("/sys/fs/cgroup/*")
+	}
+	var dirs []string
+	for _, top := range tops {
+		dir := filepath.Join(top, path)
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() && !linkedHierarchy(top) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// linkedHierarchy: distributions link cpu to cpu,cpuacct.
+func linkedHierarchy(top string) bool {
+	info, err := os.Lstat(top)
+	return err == nil && info.Mode()&os.ModeSymlink != 0
+}

@@ -1,0 +1,497 @@
+// Pause holds a pod together. It is entered before the Go runtime starts, so
+// that it costs some 100 kB: it owns the pod's namespaces, is the parent of
+// last resort of every container (PR_SET_CHILD_SUBREAPER), keeps descriptors
+// that must outlive a monitor, and starts the monitor anew when it dies.
+//
+// It is started by Start (sandbox.go) with
+//
+//	_PODRUN_PAUSE=FLAGS        clone flags of the namespaces to make, hexadecimal
+//	_PODRUN_HOSTNAME=NAME      the pod's hostname, where it differs from the machine's
+//	argv: TITLE [CGROUP.PROCS]... -- MONITOR-ARGV...
+//	fd 0, 1: /dev/null         fd 2: the monitor's log
+//	fd 3: the pod's lock       fd 4: the listening control socket
+//
+// and talks to the monitor over a SOCK_SEQPACKET pair, one reply a request,
+// in the form of struct request and struct reply (see also client.go).
+//
+// It never logs. Each step of the set-up that fails has an exit code of its
+// own; the names are in sandbox.go.
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	EXIT_USAGE = 10,
+	EXIT_CGROUP,
+	EXIT_HOST_NAMESPACE,
+	EXIT_UNSHARE,
+	EXIT_PROPAGATION,
+	EXIT_SIGNALS,
+	EXIT_SOCKET,
+	EXIT_FORK,
+	EXIT_MEMORY,
+	EXIT_HOSTNAME,
+	EXIT_MONITOR_NAMESPACE,
+	EXIT_MONITOR_EXEC,
+};
+
+enum { LOCK_FD = 3, CONTROL_FD = 4, FIRST_FREE_FD = 5, MONITOR_FD = 3 };
+
+// ---- what is kept -----------------------------------------------------------
+
+enum { NAME_SIZE = 128, MAX_EXITS = 4096 };
+
+struct kept {
+	char name[NAME_SIZE];
+	int fd;
+};
+
+// One child that pause reaped. A pid alone may have been used again.
+struct exited {
+	uint64_t start; // clock ticks since boot, field 22 of /proc/PID/stat
+	int64_t time;   // nanoseconds since the epoch
+	int32_t pid;
+	int32_t code;   // CLD_EXITED, CLD_KILLED or CLD_DUMPED
+	int32_t status; // exit code or signal
+	int32_t unused;
+};
+
+static struct kept *kept;
+static size_t kept_count, kept_room;
+static struct exited exits[MAX_EXITS];
+static size_t exit_count;
+
+// ---- the monitor's requests -------------------------------------------------
+
+enum { OP_KEEP = 1, OP_TAKE, OP_DROP, OP_LIST, OP_EXITS, OP_FORGET, OP_QUIT };
+
+struct request {
+	uint32_t op;
+	int32_t pid;    // OP_FORGET
+	uint64_t start; // OP_FORGET
+	char name[NAME_SIZE];
+};
+
+struct reply {
+	int32_t error; // errno, or 0
+	uint32_t size; // bytes of names or of struct exited that follow
+};
+
+static struct {
+	int flags;
+	char **cgroups;  // until "--"
+	char **monitor;  // argv
+	char *hostname;  // or NULL
+	int host_ns[3];  // net, uts and ipc to give back to the monitor, or -1
+	pid_t pid;
+	int socket;
+	struct timespec started;
+	long delay; // milliseconds until the next start
+} self;
+
+static const struct { const char *name; int flag; } ns_kinds[3] = {
+	{"net", CLONE_NEWNET}, {"uts", CLONE_NEWUTS}, {"ipc", CLONE_NEWIPC},
+};
+
+static void join_cgroups(void)
+{
+	for (char **path = self.cgroups; strcmp(*path, "--") != 0; path++) {
+		int fd = open(*path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			_exit(EXIT_CGROUP);
+		close(fd);
+	}
+}
+
+static int keep(const char *name, int fd);
+
+static void enter_namespaces(void)
+{
+	for (int i = 0; i < 3; i++) {
+		char path[32];
+		snprintf(path, sizeof path, "/proc/self/ns/%s", ns_kinds[i].name);
+		self.host_ns[i] = -1;
+		if (!(self.flags & ns_kinds[i].flag))
+			continue;
+		self.host_ns[i] = open(path, O_RDONLY | O_CLOEXEC);
+		if (self.host_ns[i] < 0)
+			_exit(EXIT_HOST_NAMESPACE);
+	}
+	// The machine's mounts as they are now: a monitor returns to them to make a
+	// new sandbox.
+	if (keep("mounts", open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)))
+		_exit(EXIT_HOST_NAMESPACE);
+	if (unshare(self.flags) != 0)
+		_exit(EXIT_UNSHARE);
+	if (self.hostname && sethostname(self.hostname, strlen(self.hostname)) != 0)
+		_exit(EXIT_HOSTNAME);
+	// Slave: what the host mounts later reaches the pod, never the reverse.
+	if (mount("", "/", "", MS_REC | MS_SLAVE, NULL) != 0)
+		_exit(EXIT_PROPAGATION);
+}
+
+// run_monitor is the child's side of start_monitor.
+static void run_monitor(int socket)
+{
+	sigset_t none;
+	for (int i = 0; i < 3; i++)
+		if (self.host_ns[i] >= 0 && setns(self.host_ns[i], ns_kinds[i].flag) != 0)
+			_exit(EXIT_MONITOR_NAMESPACE);
+	// Everything kept is close-on-exec; LOCK_FD is too, and becomes the socket.
+	if (dup2(socket, MONITOR_FD) < 0)
+		_exit(EXIT_SOCKET);
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGUSR1); // PauseDied
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execv("/proc/self/exe", self.monitor);
+	_exit(EXIT_MONITOR_EXEC);
+}
+
+static void start_monitor(void)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		_exit(EXIT_SOCKET);
+	clock_gettime(CLOCK_MONOTONIC, &self.started);
+	self.pid = fork();
+	if (self.pid < 0)
+		_exit(EXIT_FORK);
+	if (self.pid == 0)
+		run_monitor(pair[1]);
+	close(pair[1]);
+	self.socket = pair[0];
+}
+
+// monitor_died plans the next start: at once after a monitor that lived for a
+// second, else with a delay that doubles from 10 ms to 5 s.
+static void monitor_died(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec - self.started.tv_sec > 1)
+		self.delay = 0;
+	else
+		self.delay = self.delay ? (self.delay < 2500 ? self.delay * 2 : 5000) : 10;
+	close(self.socket);
+	self.socket = -1;
+	self.pid = 0;
+}
+
+// ---- reaping ----------------------------------------------------------------
+
+static uint64_t start_time(pid_t pid)
+{
+	char path[32], text[1024], *p;
+	unsigned long long start = 0;
+	ssize_t n;
+	int fd;
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof text - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	// The name, field 2, may hold blanks and parentheses; field 3 follows the last ')'.
+	p = strrchr(text, ')');
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (p)
+		sscanf(p, " %llu", &start);
+	return start;
+}
+
+static void record_exit(const siginfo_t *info)
+{
+	struct timespec now;
+	if (exit_count == MAX_EXITS) // the oldest is what nobody asks for any more
+		memmove(exits, exits + 1, --exit_count * sizeof exits[0]);
+	clock_gettime(CLOCK_REALTIME, &now);
+	exits[exit_count++] = (struct exited){
+		.start = start_time(info->si_pid),
+		.time = now.tv_sec * 1000000000LL + now.tv_nsec,
+		.pid = info->si_pid,
+		.code = info->si_code,
+		.status = info->si_status,
+	};
+}
+
+static void reap(void)
+{
+	for (;;) {
+		siginfo_t info = {0};
+		// WNOWAIT: the start time can be read only while the zombie is there.
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+			return;
+		if (info.si_pid != self.pid)
+			record_exit(&info);
+		waitid(P_PID, info.si_pid, &info, WEXITED | WNOHANG);
+		if (info.si_pid == self.pid)
+			monitor_died();
+	}
+}
+
+// ---- serving the monitor ----------------------------------------------------
+
+static struct kept *find(const char *name)
+{
+	for (size_t i = 0; i < kept_count; i++)
+		if (strcmp(kept[i].name, name) == 0)
+			return &kept[i];
+	return NULL;
+}
+
+static int keep(const char *name, int fd)
+{
+	struct kept *k = find(name);
+	if (fd < 0)
+		return EBADF;
+	if (k) {
+		close(k->fd);
+		k->fd = fd;
+		return 0;
+	}
+	if (kept_count == kept_room) {
+		size_t room = kept_room ? 2 * kept_room : 16;
+		struct kept *more = realloc(kept, room * sizeof *kept);
+		if (!more) {
+			close(fd);
+			return ENOMEM;
+		}
+		kept = more;
+		kept_room = room;
+	}
+	snprintf(kept[kept_count].name, NAME_SIZE, "%s", name);
+	kept[kept_count++].fd = fd;
+	return 0;
+}
+
+static int drop(const char *name)
+{
+	struct kept *k = find(name);
+	if (!k)
+		return ENOENT;
+	close(k->fd);
+	*k = kept[--kept_count];
+	return 0;
+}
+
+static int forget(pid_t pid, uint64_t start)
+{
+	for (size_t i = 0; i < exit_count; i++)
+		if (exits[i].pid == pid && exits[i].start == start) {
+			memmove(exits + i, exits + i + 1, (--exit_count - i) * sizeof exits[0]);
+			return 0;
+		}
+	return ENOENT;
+}
+
+// answer sends one reply, with an extra part or a descriptor where there is one.
+static void answer(int error, const void *extra, size_t size, int fd)
+{
+	struct reply head = {.error = error, .size = size};
+	struct iovec parts[2] = {{&head, sizeof head}, {(void *)extra, size}};
+	union { struct cmsghdr align; char room[CMSG_SPACE(sizeof(int))]; } control = {0};
+	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = size ? 2 : 1};
+	if (fd >= 0) {
+		struct cmsghdr *c;
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof control.room;
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof fd);
+		memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	}
+	sendmsg(self.socket, &msg, MSG_NOSIGNAL); // a monitor that is gone asks again
+}
+
+static void answer_names(void)
+{
+	size_t size = 0, room = kept_count * NAME_SIZE;
+	char *names = malloc(room + 1);
+	if (!names) {
+		answer(ENOMEM, NULL, 0, -1);
+		return;
+	}
+	for (size_t i = 0; i < kept_count; i++) {
+		size_t n = strlen(kept[i].name) + 1;
+		memcpy(names + size, kept[i].name, n);
+		size += n;
+	}
+	answer(0, names, size, -1);
+	free(names);
+}
+
+// receive returns the descriptor that came along, or -1.
+static int receive(struct request *r, ssize_t *size)
+{
+	union { struct cmsghdr align; char room[CMSG_SPACE(sizeof(int))]; } control = {0};
+	struct iovec part = {r, sizeof *r};
+	struct msghdr msg = {
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof control.room,
+	};
+	struct cmsghdr *c;
+	int fd = -1;
+	*size = recvmsg(self.socket, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	if (*size <= 0)
+		return -1;
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(c), sizeof fd);
+	return fd;
+}
+
+static void serve(void)
+{
+	struct request r;
+	struct kept *k;
+	ssize_t size;
+	int fd = receive(&r, &size);
+	if (size != sizeof r) {
+		if (fd >= 0)
+			close(fd);
+		if (size == 0) { // hung up; its death is told by SIGCHLD
+			close(self.socket);
+			self.socket = -1;
+		} else if (size > 0) {
+			answer(EINVAL, NULL, 0, -1);
+		}
+		return;
+	}
+	r.name[NAME_SIZE - 1] = 0;
+	if (r.op == OP_KEEP) {
+		answer(keep(r.name, fd), NULL, 0, -1);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	switch (r.op) {
+	case OP_TAKE:
+		k = find(r.name);
+		answer(k ? 0 : ENOENT, NULL, 0, k ? k->fd : -1);
+		break;
+	case OP_DROP:
+		answer(drop(r.name), NULL, 0, -1);
+		break;
+	case OP_LIST:
+		answer_names();
+		break;
+	case OP_EXITS:
+		answer(0, exits, exit_count * sizeof exits[0], -1);
+		break;
+	case OP_FORGET:
+		answer(forget(r.pid, r.start), NULL, 0, -1);
+		break;
+	case OP_QUIT:
+		answer(0, NULL, 0, -1);
+		_exit(0);
+	default:
+		answer(EINVAL, NULL, 0, -1);
+	}
+}
+
+// ---- set-up and loop --------------------------------------------------------
+
+static int block_signals(void)
+{
+	sigset_t all, child;
+	sigfillset(&all);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	if (sigprocmask(SIG_SETMASK, &all, NULL) != 0)
+		_exit(EXIT_SIGNALS);
+	signal(SIGCHLD, SIG_DFL); // ignored, it would reap for us and lose the codes
+	return signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+// detach leaves what belongs to the caller; the session was left by Start.
+static void detach(void)
+{
+	int fd;
+	if (chdir("/") != 0)
+		_exit(EXIT_USAGE);
+	umask(022);
+	prctl(PR_SET_NAME, "podrun-pause");
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	syscall(SYS_close_range, FIRST_FREE_FD, ~0U, 0);
+	fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC);
+	fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
+	// The kubelet's value for its sandboxes; without CAP_SYS_RESOURCE it stays as it is.
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (write(fd, "-998", 4) < 0)
+			errno = 0;
+		close(fd);
+	}
+}
+
+static void pause_main(void)
+{
+	int signals;
+	detach();
+	signals = block_signals();
+	if (signals < 0)
+		_exit(EXIT_SIGNALS);
+	join_cgroups();
+	enter_namespaces();
+	if (keep("lock", fcntl(LOCK_FD, F_DUPFD_CLOEXEC, FIRST_FREE_FD)) ||
+	    keep("control", fcntl(CONTROL_FD, F_DUPFD_CLOEXEC, FIRST_FREE_FD)))
+		_exit(EXIT_MEMORY);
+	close(LOCK_FD);
+	close(CONTROL_FD);
+	start_monitor();
+	for (;;) {
+		struct pollfd fds[2] = {{signals, POLLIN, 0}, {self.socket, POLLIN, 0}};
+		struct signalfd_siginfo drained;
+		poll(fds, 2, self.pid ? -1 : (int)self.delay);
+		while (read(signals, &drained, sizeof drained) > 0)
+			;
+		if (self.socket >= 0 && fds[1].revents)
+			serve();
+		if (self.pid == 0 && !(fds[0].revents & POLLIN))
+			start_monitor();
+		reap();
+	}
+}
+
+__attribute__((constructor)) static void podrun_pause(int argc, char **argv)
+{
+	char *flags = getenv("_PODRUN_PAUSE");
+	if (!flags)
+		return;
+	self.flags = strtol(flags, NULL, 16);
+	self.hostname = getenv("_PODRUN_HOSTNAME");
+	unsetenv("_PODRUN_PAUSE");
+	unsetenv("_PODRUN_HOSTNAME");
+	if (argc < 3)
+		_exit(EXIT_USAGE);
+	self.cgroups = self.monitor = argv + 1;
+	while (*self.monitor && strcmp(*self.monitor, "--") != 0)
+		self.monitor++;
+	if (!*self.monitor || !*++self.monitor)
+		_exit(EXIT_USAGE);
+	pause_main();
+}
