@@ -51,6 +51,16 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(buffered), nil
 }
 
+// isCompressed tells by its first bytes whether decompress would do anything.
+func isCompressed(head []byte) bool {
+	for _, magic := range [][]byte{gzipMagic, zstdMagic, xzMagic, bzip2Magic} {
+		if bytes.HasPrefix(head, magic) {
+			return true
+		}
+	}
+	return isSkippableFrame(head)
+}
+
 // isSkippableFrame: a zstd stream may start with one of those (RFC 8878, 3.1.2);
 // zstd:chunked layers do.
 func isSkippableFrame(head []byte) bool {

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,10 +27,14 @@ type Image struct {
 	Reference string `json:"reference,omitempty"`
 	// ID is the digest of the image's config, sha256:…
 	ID string `json:"id"`
-	// Digest is the digest of the image's manifest for this platform, sha256:…
-	// Of an image that came without one (Import, Load of a docker archive) it is
-	// the digest of the manifest that the store wrote.
+	// Digest is the digest of what the registry has under the reference, sha256:…,
+	// so that name@digest means the same everywhere: of the index where the image
+	// is for several platforms, else of the manifest.
 	Digest string `json:"digest"`
+	// Manifest is the digest of the manifest for this machine. Of an image that
+	// came without one (Import, Load of a docker archive) it is the digest of the
+	// manifest that the store wrote.
+	Manifest string `json:"manifest"`
 	// Config is what the image says of how to run it; every entry of Env is KEY=VALUE.
 	Config v1.Config `json:"config"`
 	// Layers are the absolute directories of the unpacked layers, lowest first.
@@ -186,7 +191,7 @@ func (s *Store) writeRecords(img Image, layers, references []string) ([]*Image, 
 		if ref != "" {
 			name = recordName(ref)
 		}
-		if err := state.WriteFile(s.path("references", name), data, 0o600, state.Durable); err != nil {
+		if err := s.writeRecord(name, data); err != nil {
 			return nil, fmt.Errorf("record image: %w", err)
 		}
 		visible := img
@@ -200,6 +205,16 @@ func (s *Store) writeRecords(img Image, layers, references []string) ([]*Image, 
 		images = images[1:]
 	}
 	return images, nil
+}
+
+// writeRecord leaves a record alone that is the same already: with the policy
+// Always each container start is a pull.
+func (s *Store) writeRecord(name string, data []byte) error {
+	path := s.path("references", name)
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	return state.WriteFile(path, data, 0o600, state.Durable)
 }
 
 // lockReferences serialises the changes of records, which are short. It locks

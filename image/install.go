@@ -24,6 +24,7 @@ import (
 // here and verified, its layers still elsewhere.
 type candidate struct {
 	manifest []byte
+	digest   v1.Hash // of the manifest, or of the index it was found through
 	config   []byte
 	file     *v1.ConfigFile
 	layers   []layerSource
@@ -61,7 +62,7 @@ func newCandidate(manifest, config []byte, layers []layerSource) (*candidate, er
 			return nil, fmt.Errorf("the image config has diff_id %q; want sha256:…", d)
 		}
 	}
-	return &candidate{manifest: manifest, config: config, file: file, layers: layers}, nil
+	return &candidate{manifest: manifest, digest: sha256Of(manifest), config: config, file: file, layers: layers}, nil
 }
 
 // chainIDs names each layer together with all below it (OCI image-spec,
@@ -85,8 +86,8 @@ func sha256Of(data []byte) v1.Hash {
 // install brings a candidate into the store: blobs, layers, and last the
 // records. The caller is between begin and its end.
 func (s *Store) install(ctx context.Context, c *candidate, references []string, report Progress) ([]*Image, error) {
-	id, digest := sha256Of(c.config), sha256Of(c.manifest)
-	if err := errors.Join(s.writeBlob(digest, c.manifest), s.writeBlob(id, c.config)); err != nil {
+	id, manifest := sha256Of(c.config), sha256Of(c.manifest)
+	if err := errors.Join(s.writeBlob(manifest, c.manifest), s.writeBlob(id, c.config)); err != nil {
 		return nil, fmt.Errorf("store manifest and config: %w", err)
 	}
 	in := newInstaller(s, c, report)
@@ -95,7 +96,8 @@ func (s *Store) install(ctx context.Context, c *candidate, references []string, 
 	}
 	img := Image{
 		ID:           id.String(),
-		Digest:       digest.String(),
+		Digest:       c.digest.String(),
+		Manifest:     manifest.String(),
 		Config:       *c.file.Config.DeepCopy(),
 		Created:      c.file.Created.Time,
 		Architecture: c.file.Architecture,

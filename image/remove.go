@@ -85,7 +85,7 @@ func (s *Store) collect() error {
 			keep[filepath.Base(layer)] = true
 		}
 		keep[strings.TrimPrefix(img.ID, "sha256:")] = true
-		keep[strings.TrimPrefix(img.Digest, "sha256:")] = true
+		keep[strings.TrimPrefix(img.Manifest, "sha256:")] = true
 	}
 	if err := s.collectLayers(keep); err != nil {
 		return err
