@@ -260,14 +260,6 @@ func (l *test) begin(from *Checkpoint) {
 	synctest.Wait()
 }
 
-// kill9 ends the life as the death of its monitor would, and begins the next.
-func (l *test) kill9() {
-	l.cancel()
-	<-l.done
-	from := l.lastSave()
-	l.begin(&from)
-}
-
 func (l *test) sleep(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

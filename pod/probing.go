@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"podrun/manifest"
 	"podrun/probe"
 
 	v1 "k8s.io/api/core/v1"
@@ -44,7 +45,9 @@ func (l *Life) probeOnce(ctx context.Context, c *container, k probeKind, attempt
 	timeout := seconds(spec.TimeoutSeconds, 1)
 	switch {
 	case spec.Exec != nil:
-		return l.probeExec(ctx, c.spec.Name, attempt, spec.Exec.Command, timeout)
+		// With the values written in the manifest only, as the kubelet.
+		argv := manifest.Expand(spec.Exec.Command, c.spec.Env)
+		return l.probeExec(ctx, c.spec.Name, attempt, argv, timeout)
 	case spec.HTTPGet != nil:
 		target, err := httpTarget(spec.HTTPGet, c.spec, l.cfg.PodIP)
 		if err != nil {
