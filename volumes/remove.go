@@ -199,7 +199,8 @@ func (r *remover) flatten(dir int, name string) error {
 		r.moved++
 		target := "..deep-" + strconv.Itoa(r.moved)
 		err := unix.Renameat2(dir, name, root, target, unix.RENAME_NOREPLACE)
-		if errors.Is(err, unix.EPERM) && release(dir, name) {
+		if errors.Is(err, unix.EPERM) && (clearAttributes(root) || release(dir, name)) {
+			release(dir, name) // one attribute of the three may hide the others
 			err = unix.Renameat2(dir, name, root, target, unix.RENAME_NOREPLACE)
 		}
 		if !errors.Is(err, unix.EEXIST) {
