@@ -52,9 +52,9 @@ func (d directory) open(name string) (io.ReadCloser, int64, error) {
 
 func (d directory) Close() error { return d.root.Close() }
 
-// tarball is an archive as one plain tar. Nothing of it is unpacked: its files
+// tarArchive is an archive as one plain tar. Nothing of it is unpacked: its files
 // are read where they are.
-type tarball struct {
+type tarArchive struct {
 	file    *os.File
 	entries map[string]tarEntry
 }
@@ -69,13 +69,13 @@ const maxTarEntries = 100_000
 
 // openTarball reads the table of contents. It closes file if it fails, else
 // Close does.
-func openTarball(file *os.File) (t *tarball, err error) {
+func openTarball(file *os.File) (t *tarArchive, err error) {
 	defer func() {
 		if err != nil {
 			file.Close()
 		}
 	}()
-	t = &tarball{file: file, entries: map[string]tarEntry{}}
+	t = &tarArchive{file: file, entries: map[string]tarEntry{}}
 	r := tar.NewReader(file)
 	for {
 		h, err := r.Next()
@@ -104,7 +104,7 @@ func openTarball(file *os.File) (t *tarball, err error) {
 	}
 }
 
-func (t *tarball) open(name string) (io.ReadCloser, int64, error) {
+func (t *tarArchive) open(name string) (io.ReadCloser, int64, error) {
 	const maxLinks = 8
 	at := path.Clean(name)
 	for range maxLinks {
@@ -120,7 +120,7 @@ func (t *tarball) open(name string) (io.ReadCloser, int64, error) {
 	return nil, 0, &fs.PathError{Op: "open", Path: name, Err: errors.New("too many links")}
 }
 
-func (t *tarball) Close() error { return t.file.Close() }
+func (t *tarArchive) Close() error { return t.file.Close() }
 
 // openArchive opens a directory or a file.
 func (s *Store) openArchive(name string) (archiveFiles, error) {

@@ -93,7 +93,8 @@ func (b *blobReader) connect() error {
 		return err
 	}
 	if b.offset > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", b.offset))
+		// Some registries refuse a range without an end.
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.offset, b.want.Size-1))
 	}
 	resp, err := b.remote.client.Do(req)
 	if err == nil {

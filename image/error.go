@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -42,6 +41,8 @@ func pullError(display string, ref name.Reference, err error) error {
 }
 
 func explain(registry string, ref name.Reference, err error) string {
+	// A registry that was tried with TLS and without has an error of each. What
+	// went wrong with TLS comes first.
 	var answer *transport.Error
 	var dns *net.DNSError
 	var dial *net.OpError
@@ -49,16 +50,16 @@ func explain(registry string, ref name.Reference, err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "the pull was interrupted; what is complete is kept"
-	case errors.As(err, &answer):
-		return explainAnswer(registry, ref, answer)
 	case errors.As(err, &certificate):
 		return fmt.Sprintf("the certificate of registry %s is not trusted: %v; add its authority to the system's certificates, or name the registry with --insecure", registry, certificate.Err)
-	case errors.Is(err, errPlain), errors.Is(err, http.ErrSchemeMismatch), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Sprintf("registry %s does not speak TLS; if you trust the network to it, name it with --insecure %s", registry, registry)
 	case errors.As(err, &dns):
 		return fmt.Sprintf("registry %s cannot be reached: its name is not known here (%v); check the name and the network", registry, dns)
 	case errors.As(err, &dial):
 		return fmt.Sprintf("registry %s cannot be reached: %v; check the name, the network and the proxy", registry, dial)
+	case errors.As(err, &answer):
+		return explainAnswer(registry, ref, answer)
 	}
 	return err.Error()
 }
