@@ -70,6 +70,9 @@ func (r *reading) field(f document.Field, fields fieldTable) bool {
 // check adds the complaints of a validation, without those that an earlier complaint explains.
 func (r *reading) check(errs field.ErrorList) {
 	for _, e := range errs {
+		if text, ok := e.BadValue.(string); ok && len(text) > 100 {
+			e.BadValue = strings.ToValidUTF8(text[:100], "") + "…"
+		}
 		if !r.explained(e.Field) {
 			r.problems = append(r.problems, r.value.ProblemAt(e.Field, e.ErrorBody()))
 		}

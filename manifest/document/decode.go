@@ -204,10 +204,11 @@ func (d *decoder) mismatch(n *yaml.Node, path *field.Path, want string) {
 		plainMeaning := plain(n.Value)
 		_, isText := plainMeaning.(string)
 		_, isBool := plainMeaning.(bool)
+		_, isNumber := integer(plainMeaning)
 		switch {
 		case want == "a string" && n.Style == 0 && !isText:
 			text += fmt.Sprintf(": write %q, in quotes", shorten(n.Value))
-		case want == "true or false" && isBool, want == "a whole number" && !isText && !isBool:
+		case want == "true or false" && isBool, want == "a whole number" && isNumber && n.Style != 0:
 			text += fmt.Sprintf(": write %s, without quotes", shorten(n.Value))
 		}
 	}

@@ -43,7 +43,7 @@ func Read(file string, data []byte) ([]Value, Problems) {
 	var (
 		values   []Value
 		problems Problems
-		dec      = yaml.NewDecoder(bytes.NewReader(joinSurrogates(data)))
+		dec      = yaml.NewDecoder(bytes.NewReader(yamlEscapes(data)))
 	)
 	for {
 		var doc yaml.Node

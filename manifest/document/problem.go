@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Position is a place in a source. Line and Column count from 1; a column is counted in characters.
@@ -24,12 +26,33 @@ type Problem struct {
 	Path, Text string
 }
 
-// Error gives the complaint as file:line:col: field.path: text.
+// Error gives the complaint as file:line:col: field.path: text, in one line whatever the document holds.
 func (p Problem) Error() string {
-	if p.Path == "" {
-		return p.Position.String() + ": " + p.Text
+	text := p.Position.String() + ": "
+	if p.Path != "" {
+		text += p.Path + ": "
 	}
-	return p.Position.String() + ": " + p.Path + ": " + p.Text
+	return oneLine(text + p.Text)
+}
+
+// oneLine spells control characters out, and cuts what no one would read to its end.
+func oneLine(s string) string {
+	const limit = 1000
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+		return s
+	}
+	var out strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			out.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
 }
 
 // Problems are all complaints about one or several sources, in the order in which a person meets them.

@@ -59,14 +59,19 @@ func badText(data []byte) (Problem, bool) {
 	return Problem{}, false
 }
 
-// joinSurrogates rewrites characters that JSON spells as two \u escapes into the one escape that YAML
-// knows, so that JSON with emoji written by any program is read. Lines stay as they are.
-func joinSurrogates(data []byte) []byte {
-	if !bytes.Contains(bytes.ToLower(data), []byte(`\ud`)) || !json.Valid(data) {
+// yamlEscapes rewrites what JSON may hold in a string and yaml.v3 does not know: an escaped slash, and a
+// character spelled as two \u escapes, as most programs write emoji. Lines stay as they are.
+func yamlEscapes(data []byte) []byte {
+	special := bytes.Contains(data, []byte(`\/`)) || bytes.Contains(data, []byte(`\ud`)) || bytes.Contains(data, []byte(`\uD`))
+	if !special || !json.Valid(data) {
 		return data
 	}
 	var out bytes.Buffer
 	for i := 0; i < len(data); i++ {
+		if data[i] != '\\' { // a backslash in valid JSON is never the last byte
+			out.WriteByte(data[i])
+			continue
+		}
 		r, ok := escaped(data[i:])
 		switch {
 		case ok && utf16.IsSurrogate(r):
@@ -78,11 +83,12 @@ func joinSurrogates(data []byte) []byte {
 				out.WriteString(`\ufffd`)
 				i += 5
 			}
-		case data[i] == '\\' && i+1 < len(data):
-			out.Write(data[i : i+2])
+		case data[i+1] == '/':
+			out.WriteByte('/')
 			i++
 		default:
-			out.WriteByte(data[i])
+			out.Write(data[i : i+2])
+			i++
 		}
 	}
 	return out.Bytes()
@@ -113,8 +119,10 @@ func syntaxProblem(file string, data []byte, err error) Problem {
 	case "did not find expected ',' or ']'", "did not find expected ',' or '}'":
 		line++ // yaml.v3's parser, unlike its scanner, counts lines from 0
 		text += ": is a bracket or a comma missing?"
-	case "did not find expected key", "did not find expected '-' indicator",
-		"did not find expected node content", "did not find expected <document start>":
+	case "did not find expected node content":
+		line++
+		text += ": is a value or a bracket missing?"
+	case "did not find expected key", "did not find expected '-' indicator", "did not find expected <document start>":
 		line = firstFailure(lines, text, line+1)
 		text += ": does the indentation match the lines above?"
 	case "found a tab character that violates indentation", "found character that cannot start any token":

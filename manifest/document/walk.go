@@ -121,7 +121,7 @@ func (v Value) Locate(path string) Position {
 			break
 		}
 		at, n = next, follow(next)
-		if isNull(n) || n.Kind != yaml.ScalarNode && keyNode != nil {
+		if keyNode != nil && (isNull(n) || n.Kind != yaml.ScalarNode) {
 			at = keyNode
 		}
 	}

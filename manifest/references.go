@@ -1,0 +1,173 @@
+package manifest
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// References are the objects that one Pod names, by name, as far as the sources define them. They are
+// shared with Objects.
+type References struct {
+	ConfigMaps map[string]*v1.ConfigMap
+	Secrets    map[string]*v1.Secret
+	Claims     map[string]*v1.PersistentVolumeClaim
+}
+
+// References gathers what a Pod of these objects refers to. What is missing and not optional, an object or
+// a key of it, is a Problem at the place of the reference. known, which may be nil, tells whether the
+// machine has an object that no source defines: a claim of an earlier up. Such an object is no Problem,
+// and is not in the answer.
+func (o *Objects) References(pod *v1.Pod, known func(kind, namespace, name string) bool) (References, Problems) {
+	if known == nil {
+		known = func(string, string, string) bool { return false }
+	}
+	g := gatherer{
+		objects: o, pod: pod, known: known,
+		found: References{map[string]*v1.ConfigMap{}, map[string]*v1.Secret{}, map[string]*v1.PersistentVolumeClaim{}},
+	}
+	spec, path := &pod.Spec, field.NewPath("spec")
+	for i := range spec.Volumes {
+		g.volume(&spec.Volumes[i].VolumeSource, path.Child("volumes").Index(i))
+	}
+	for i := range spec.InitContainers {
+		g.container(&spec.InitContainers[i], path.Child("initContainers").Index(i))
+	}
+	for i := range spec.Containers {
+		g.container(&spec.Containers[i], path.Child("containers").Index(i))
+	}
+	return g.found, g.problems.Sort()
+}
+
+type gatherer struct {
+	objects  *Objects
+	pod      *v1.Pod
+	known    func(kind, namespace, name string) bool
+	found    References
+	problems Problems
+}
+
+func (g *gatherer) complain(path *field.Path, format string, args ...any) {
+	g.problems = append(g.problems, g.objects.places[g.pod].ProblemAt(path.String(), fmt.Sprintf(format, args...)))
+}
+
+func (g *gatherer) volume(s *v1.VolumeSource, path *field.Path) {
+	if c := s.ConfigMap; c != nil {
+		at := path.Child("configMap")
+		cm := g.configMap(c.Name, c.Optional, at.Child("name"))
+		for i, item := range c.Items {
+			if cm != nil && !optional(c.Optional) && !hasKey(cm, item.Key) {
+				g.complain(at.Child("items").Index(i).Child("key"), "configmap references non-existent config key: %s", item.Key)
+			}
+		}
+	}
+	if c := s.Secret; c != nil {
+		at := path.Child("secret")
+		secret := g.secret(c.SecretName, c.Optional, at.Child("secretName"))
+		for i, item := range c.Items {
+			if secret == nil || optional(c.Optional) {
+				break
+			}
+			if _, ok := secret.Data[item.Key]; !ok {
+				g.complain(at.Child("items").Index(i).Child("key"), "references non-existent secret key: %s", item.Key)
+			}
+		}
+	}
+	if c := s.PersistentVolumeClaim; c != nil {
+		g.claim(c.ClaimName, path.Child("persistentVolumeClaim", "claimName"))
+	}
+}
+
+func (g *gatherer) container(c *v1.Container, path *field.Path) {
+	for i, from := range c.EnvFrom {
+		at := path.Child("envFrom").Index(i)
+		if r := from.ConfigMapRef; r != nil {
+			g.configMap(r.Name, r.Optional, at.Child("configMapRef", "name"))
+		}
+		if r := from.SecretRef; r != nil {
+			g.secret(r.Name, r.Optional, at.Child("secretRef", "name"))
+		}
+	}
+	for i, e := range c.Env {
+		if e.ValueFrom != nil {
+			g.env(e.ValueFrom, path.Child("env").Index(i).Child("valueFrom"))
+		}
+	}
+}
+
+func (g *gatherer) env(from *v1.EnvVarSource, path *field.Path) {
+	if r := from.ConfigMapKeyRef; r != nil {
+		at := path.Child("configMapKeyRef")
+		cm := g.configMap(r.Name, r.Optional, at.Child("name"))
+		if cm != nil && !optional(r.Optional) {
+			if _, ok := cm.Data[r.Key]; !ok {
+				g.complain(at.Child("key"), "%s", missingKey(r.Key, "ConfigMap", g.pod.Namespace, r.Name))
+			}
+		}
+	}
+	if r := from.SecretKeyRef; r != nil {
+		at := path.Child("secretKeyRef")
+		secret := g.secret(r.Name, r.Optional, at.Child("name"))
+		if secret != nil && !optional(r.Optional) {
+			if _, ok := secret.Data[r.Key]; !ok {
+				g.complain(at.Child("key"), "%s", missingKey(r.Key, "Secret", g.pod.Namespace, r.Name))
+			}
+		}
+	}
+}
+
+// configMap finds a ConfigMap of the Pod's namespace; nil if there is none, which is a Problem unless it is optional.
+func (g *gatherer) configMap(name string, opt *bool, at *field.Path) *v1.ConfigMap {
+	for _, cm := range g.objects.ConfigMaps {
+		if cm.Name == name && cm.Namespace == g.pod.Namespace {
+			g.found.ConfigMaps[name] = cm
+			return cm
+		}
+	}
+	if !optional(opt) && !g.known("ConfigMap", g.pod.Namespace, name) {
+		g.complain(at, "%s", notFound("configmap", name))
+	}
+	return nil
+}
+
+func (g *gatherer) secret(name string, opt *bool, at *field.Path) *v1.Secret {
+	for _, s := range g.objects.Secrets {
+		if s.Name == name && s.Namespace == g.pod.Namespace {
+			g.found.Secrets[name] = s
+			return s
+		}
+	}
+	if !optional(opt) && !g.known("Secret", g.pod.Namespace, name) {
+		g.complain(at, "%s", notFound("secret", name))
+	}
+	return nil
+}
+
+func (g *gatherer) claim(name string, at *field.Path) {
+	for _, c := range g.objects.Claims {
+		if c.Name == name && c.Namespace == g.pod.Namespace {
+			g.found.Claims[name] = c
+			return
+		}
+	}
+	if !g.known("PersistentVolumeClaim", g.pod.Namespace, name) {
+		g.complain(at, "%s", notFound("persistentvolumeclaim", name))
+	}
+}
+
+func hasKey(cm *v1.ConfigMap, key string) bool {
+	_, text := cm.Data[key]
+	_, binary := cm.BinaryData[key]
+	return text || binary
+}
+
+func optional(o *bool) bool { return o != nil && *o }
+
+// The words of the two complaints are the kubelet's, which people search for.
+
+func notFound(kind, name string) string { return fmt.Sprintf("%s %q not found", kind, name) }
+
+func missingKey(key, kind, namespace, name string) string {
+	return fmt.Sprintf("couldn't find key %s in %s %s/%s", key, kind, namespace, name)
+}
