@@ -73,17 +73,15 @@ const (
 func (s stage) fill(source, n int) (filled, error) {
 	moved, err := splice(source, s.write, n)
 	if err == unix.EAGAIN {
-		waiting, err := readable(source)
-		if err != nil || waiting == 0 {
+		if waiting, err := readable(source); err != nil || waiting == 0 {
 			return sourceEmpty, err
 		}
 		// Only now is it known that the source was not empty.
 		moved, err = splice(source, s.write, n)
-		if err == unix.EAGAIN {
-			return stageCrowded, nil
-		}
 	}
 	switch {
+	case err == unix.EAGAIN:
+		return stageCrowded, nil
 	case err != nil:
 		return 0, os.NewSyscallError("splice", err)
 	case moved == 0:

@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The kubelet's defaults, containerLogMaxSize and containerLogMaxFiles.
@@ -126,22 +127,19 @@ func (w *Writer) Copy(stream Stream, p Pipes) error {
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", stream, err)
 	}
-	var copyErr error
+	var pumpErr error
 	err = conn.Read(func(fd uintptr) bool {
 		var ended bool
-		ended, copyErr = w.pump(int(fd), stream, st)
-		return ended || copyErr != nil
+		ended, pumpErr = w.pump(int(fd), stream, st)
+		return ended || pumpErr != nil
 	})
-	if copyErr == nil {
-		copyErr = err
+	if errors.Is(err, os.ErrDeadlineExceeded) { // set by Close
+		err = os.ErrClosed
 	}
-	switch {
-	case copyErr == nil:
-		return nil
-	case errors.Is(copyErr, os.ErrDeadlineExceeded): // set by Close
-		copyErr = os.ErrClosed
+	if err = errors.Join(pumpErr, err); err != nil {
+		return fmt.Errorf("copy %s: %w", stream, err)
 	}
-	return fmt.Errorf("copy %s: %w", stream, copyErr)
+	return nil
 }
 
 // settle finishes the batch that an earlier writer has begun, or waits for the stream that has it.
@@ -322,23 +320,22 @@ func (w *Writer) retry(f func() error) error {
 // locate returns where to write in the file. Somebody may have emptied or removed it since; a log goes on then with the
 // next record, as a file opened for appending would.
 func (w *Writer) locate() (int64, error) {
-	info, err := w.file.Stat()
-	if err != nil {
-		return 0, err
+	var stat unix.Stat_t // os.File.Stat would leave garbage for every batch
+	if err := unix.Fstat(int(w.file.Fd()), &stat); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
 	}
 	at := w.position.load()
-	size := info.Size()
-	if info.Sys().(*syscall.Stat_t).Nlink == 0 {
+	if stat.Nlink == 0 {
 		if err := os.MkdirAll(filepath.Dir(w.path), 0o755); err != nil {
 			return 0, err
 		}
 		if err := w.open(); err != nil {
 			return 0, err
 		}
-		size = 0
+		stat.Size = 0
 	}
-	if size < at.offset {
-		at.offset = size
+	if stat.Size < at.offset {
+		at.offset = stat.Size
 		w.position.store(at)
 	}
 	return at.offset, nil

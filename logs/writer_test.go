@@ -6,8 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // newStream makes pipes that are closed with the test.
@@ -104,6 +107,225 @@ func TestCopy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// copyAll writes pieces to a stream, each when the one before was taken from the pipe, and ends the stream.
+func copyAll(t *testing.T, path string, position *Position, o Options, pieces ...string) {
+	t.Helper()
+	write, p := newStream(t)
+	w := newWriter(t, path, position, o)
+	done := make(chan error)
+	go func() { done <- w.Copy(Stdout, p) }()
+	for _, piece := range pieces {
+		write.WriteString(piece)
+		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Microsecond) {
+			if left, err := readable(int(p.Source.Fd())); err != nil || left == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("output is not taken from the pipe")
+			}
+		}
+	}
+	write.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCopyPieces writes a line byte by byte: it stays one record as long as the stage can hold it.
+func TestCopyPieces(t *testing.T) {
+	path := Path(t.TempDir(), 0)
+	copyAll(t, path, newPosition(t), Options{}, "a", "b", "c", "\nd", "\n")
+	if got, want := fmt.Sprint(records(t, path)), "[stdout F abc stdout F d]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	// Each piece takes a page of its own in the stage, which has no place for so many.
+	pieces := strings.Split(strings.Repeat("x", 3*pipeSize/os.Getpagesize()), "")
+	path = Path(t.TempDir(), 1)
+	copyAll(t, path, newPosition(t), Options{}, append(pieces, "\n")...)
+	got := 0
+	for _, r := range records(t, path) {
+		got += strings.Count(r, "x")
+	}
+	if got != len(pieces) {
+		t.Errorf("got %d bytes, want %d", got, len(pieces))
+	}
+}
+
+// TestCopyRotates asserts what is kept, and under which names, when files fill up faster than names count.
+func TestCopyRotates(t *testing.T) {
+	directory := t.TempDir()
+	path := Path(directory, 3)
+	appendTo(t, partPath(path, time.Now().Unix()+3600), "") // the clock was set back since
+	appendTo(t, Path(directory, 2), "")
+	var pieces []string
+	for n := range 100 {
+		pieces = append(pieces, fmt.Sprintf("%d\n", n))
+	}
+	copyAll(t, path, newPosition(t), Options{MaxBytes: 2 * int64(headerWidth+3), MaxFiles: 4}, pieces...)
+	old, err := oldParts(directory, "3.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(old) != 3 {
+		t.Errorf("got %d old parts, want 3", len(old))
+	}
+	var out strings.Builder
+	if err := Read(t.Context(), directory, ReadOptions{Tail: All, Attempt: 3}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(pieces, ""); !strings.HasSuffix(all, out.String()) || strings.Count(out.String(), "\n") < 4 {
+		t.Errorf("got %q, want the last lines of all", out.String())
+	}
+	for range 2 { // it is idempotent
+		if err := Prune(directory, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := readNames(directory)
+	if err != nil || len(names) != 4 {
+		t.Errorf("after Prune: got %q (%v), want the four files of attempt 3", names, err)
+	}
+}
+
+// TestCopyDisturbed empties and removes the log while it is written; it goes on as a file opened for appending would.
+func TestCopyDisturbed(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "web")
+	path := Path(directory, 0)
+	w := newWriter(t, path, newPosition(t), Options{})
+	write, p := newStream(t)
+	done := make(chan error)
+	go func() { done <- w.Copy(Stdout, p) }()
+	out, _ := startFollow(t, directory, ReadOptions{Tail: All})
+	write.WriteString("a\n")
+	out.await(t, "a\n")
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	write.WriteString("bb\n")
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if got := fmt.Sprint(records(t, path)); got == "[stdout F bb]" {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("emptied file: got %s", got)
+		}
+	}
+	if err := os.RemoveAll(directory); err != nil {
+		t.Fatal(err)
+	}
+	write.WriteString("c\n")
+	write.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(records(t, path)), "[stdout F c]"; got != want {
+		t.Errorf("removed directory: got %s, want %s", got, want)
+	}
+}
+
+func TestPosition(t *testing.T) {
+	memory, err := NewMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	for _, number := range []int{-1, Slots} {
+		if _, err := MapPosition(memory, number); err == nil {
+			t.Errorf("slot %d: mapped, want an error", number)
+		}
+	}
+	last := Slots - 1
+	for _, number := range []int{0, 1, last} {
+		p, err := MapPosition(memory, number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for turn := range 3 { // each store is seen, whichever half it goes to
+			p.store(place{offset: int64(number*10 + turn)})
+			if got, want := p.load().offset, int64(number*10+turn); got != want {
+				t.Errorf("slot %d: got %d, want %d", number, got, want)
+			}
+		}
+		p.Close()
+	}
+	again, err := MapPosition(memory, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if got, want := again.load().offset, int64(12); got != want {
+		t.Errorf("mapped again: got %d, want %d", got, want)
+	}
+}
+
+// TestPositionTakenOver uses one slot for two logs, and an existing log without a position.
+func TestPositionTakenOver(t *testing.T) {
+	directory := t.TempDir()
+	position := newPosition(t)
+	copyAll(t, Path(directory, 0), position, Options{}, "a\n")
+	copyAll(t, Path(directory, 1), position, Options{}, "b\n")
+	copyAll(t, Path(directory, 0), position, Options{}, "c\n")
+	if got, want := fmt.Sprint(records(t, Path(directory, 0))), "[stdout F a stdout F c]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(records(t, Path(directory, 1))), "[stdout F b]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestIdleMemory asserts that a container which prints nothing takes no buffers. Beside the heap it has the stacks of two
+// goroutines, 4 KiB each after a while.
+func TestIdleMemory(t *testing.T) {
+	const writers, limit = 100, 4 << 10
+	memory, err := NewMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	directory := t.TempDir()
+	var pipes []Pipes
+	var writes []*os.File
+	for range 2 * writers {
+		write, p := newStream(t)
+		pipes, writes = append(pipes, p), append(writes, write)
+	}
+	inUse := func() uint64 {
+		trimScratches()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := inUse()
+	var ws []*Writer
+	var copies sync.WaitGroup
+	for i := range writers {
+		position, err := MapPosition(memory, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { position.Close() })
+		w := newWriter(t, filepath.Join(directory, fmt.Sprint(i), "0.log"), position, Options{})
+		ws = append(ws, w)
+		copies.Go(func() { w.Copy(Stdout, pipes[2*i]) })
+		copies.Go(func() { w.Copy(Stderr, pipes[2*i+1]) })
+		writes[2*i].WriteString("a line\n")
+		writes[2*i+1].WriteString("a line\n")
+	}
+	time.Sleep(50 * time.Millisecond)
+	got := (inUse() - before) / writers
+	t.Logf("%d bytes of heap a writer", got)
+	if got > limit {
+		t.Errorf("an idle writer takes %d bytes of heap, want at most %d", got, limit)
+	}
+	for _, w := range ws {
+		w.Close()
+	}
+	copies.Wait()
 }
 
 // BenchmarkCopy copies 200 MB of 100-byte lines in large writes. MB/s are of the container's output; the log is 1.4 times
