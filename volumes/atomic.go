@@ -19,7 +19,9 @@ import (
 //	key    -> ..data/key               one link for each first name of a path
 //
 // A change writes a new generation and renames a new ..data over the old one,
-// so that a reader sees all of the old data or all of the new.
+// so that a reader sees all of the old data or all of the new. The old one is
+// removed at once, as by the kubelet: whoever is just on the way through the
+// link may find nothing there, and does on the next try.
 const (
 	dataLink    = "..data"
 	newDataLink = "..data_tmp"
