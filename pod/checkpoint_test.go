@@ -62,9 +62,9 @@ func TestResumeLost(t *testing.T) {
 		l.cancel()
 		<-l.done
 		delete(l.running, "web")
-		delete(l.exists, "web")
+		delete(l.alive, "web")
 		from := l.lastSave()
-		if got, want := from.Owed(l.exists), map[string]int{"web": 0}; !maps.Equal(got, want) {
+		if got, want := from.Owed(l.alive), map[string]int{"web": 0}; !maps.Equal(got, want) {
 			t.Errorf("owed: got %v, want %v", got, want)
 		}
 		l.took()
@@ -164,7 +164,7 @@ func TestResumeUnderWay(t *testing.T) {
 			l.begin(nil)
 			l.cancel()
 			<-l.done
-			clear(l.exists)
+			clear(l.alive)
 			from := l.lastSave()
 			l.begin(&from)
 			l.life.Exited("web", 0, Exit{Code: 3})
@@ -181,11 +181,12 @@ func TestResumeUnderWay(t *testing.T) {
 			l.cancel()
 			<-l.done
 			clear(l.delay)
-			l.fail["start web"] = errBroken
+			l.fail["start web"] = errBroken // the machine knows no better
+			l.delay["start web"] = time.Second
 			from := l.lastSave()
 			l.begin(&from)
-			l.wantState("web", "waiting ContainerCreating", 0)
-			l.life.Exited("web", 0, Exit{Code: 3})
+			go l.life.Exited("web", 0, Exit{Code: 3})
+			l.sleep(time.Second)
 			l.wantState("web", "terminated Error 3", 0)
 		})
 	})

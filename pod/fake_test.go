@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ type machine struct {
 	saves   []Checkpoint
 	wrong   []string       // broken rules
 	exists  map[string]int // container -> attempt that is created
+	alive   map[string]int // container -> attempt whose process lives
 	running map[string]int // container -> attempt that is released
 	delay   map[string]time.Duration
 	fail    map[string]error                                // "create web" -> error, once per entry
@@ -40,7 +42,7 @@ type machine struct {
 
 func newMachine() *machine {
 	return &machine{
-		exists: map[string]int{}, running: map[string]int{}, delay: map[string]time.Duration{},
+		exists: map[string]int{}, alive: map[string]int{}, running: map[string]int{}, delay: map[string]time.Duration{},
 		fail: map[string]error{}, always: map[string]error{}, deaf: map[string]bool{},
 		onTerm: map[string]Exit{}, ends: map[string]Exit{}, probes: map[string]func() (probe.Result, string, error){},
 	}
@@ -84,7 +86,7 @@ func (m *machine) Create(ctx context.Context, c *v1.Container, attempt int) erro
 	if old, found := m.exists[c.Name]; found {
 		m.wrong = append(m.wrong, fmt.Sprintf("create %s %d beside attempt %d", c.Name, attempt, old))
 	}
-	m.exists[c.Name] = attempt
+	m.exists[c.Name], m.alive[c.Name] = attempt, attempt
 	return nil
 }
 
@@ -99,6 +101,7 @@ func (m *machine) Start(ctx context.Context, name string, attempt int) (string, 
 	}
 	if e, found := m.ends[name]; found {
 		delete(m.ends, name)
+		delete(m.alive, name)
 		go m.life.Exited(name, attempt, e)
 		m.mutex.Unlock()
 		time.Sleep(time.Second)
@@ -139,6 +142,9 @@ func (m *machine) exitLater(name string, e Exit) {
 	m.mutex.Lock()
 	attempt, found := m.running[name]
 	delete(m.running, name)
+	if found {
+		delete(m.alive, name)
+	}
 	life := m.life
 	m.mutex.Unlock()
 	if found {
@@ -156,6 +162,7 @@ func (m *machine) Remove(name string, attempt int) error {
 		m.wrong = append(m.wrong, fmt.Sprintf("remove %s %d, which runs", name, attempt))
 	}
 	delete(m.exists, name)
+	delete(m.alive, name)
 	return nil
 }
 
@@ -243,12 +250,8 @@ func bubble(t *testing.T, pod *v1.Pod, f func(*test)) {
 func (l *test) begin(from *Checkpoint) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel, l.done = cancel, make(chan struct{})
-	alive := map[string]int{}
-	for name, attempt := range l.exists {
-		alive[name] = attempt
-	}
 	l.life = New(Config{
-		Pod: l.pod, Checkpoint: from, Alive: alive, Runtime: l.machine, Prober: l.machine,
+		Pod: l.pod, Checkpoint: from, Alive: maps.Clone(l.alive), Runtime: l.machine, Prober: l.machine,
 		Save:   func(p Checkpoint) { l.set(func() { l.saves = append(l.saves, p) }) },
 		Event:  func(e Event) { l.events = append(l.events, e.Type+" "+e.Reason+" "+e.Object+" "+e.Message) },
 		HostIP: "192.0.2.1", PodIP: "10.244.0.2",

@@ -133,8 +133,6 @@ func (s *state) observeStartError(c *container, err error, early *Exit, now time
 		// It had been started by a monitor that died, and has ended since.
 		s.everStarted = true
 		s.end(c, *early, now)
-	case c.resumed:
-		c.lost = true
 	case s.closing:
 		// Whether it was released is for the next monitor to find out.
 	case s.leaving():

@@ -38,8 +38,9 @@ type Runtime interface {
 	// a *Failure: CreateContainerError (the default), CreateContainerConfigError.
 	Create(ctx context.Context, c *v1.Container, attempt int) error
 	// Start releases what Create prepared. It is asked again by a new monitor
-	// that cannot know whether the old one got its answer, and then reports the
-	// same identity and time. Its error is told as a StartError.
+	// that cannot know whether the old one got its answer; for an attempt that
+	// was released, ended since or not, it then succeeds with the same identity
+	// and time. Its error is told as a StartError.
 	Start(ctx context.Context, container string, attempt int) (containerID string, startedAt time.Time, err error)
 	// Terminate sends the image's STOPSIGNAL, or SIGTERM, to the container's init.
 	Terminate(container string, attempt int) error

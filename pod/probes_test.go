@@ -247,7 +247,10 @@ func TestProbeHandlers(t *testing.T) {
 		{"exec", v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"check"}}}, "web check", result(probe.Success, ""), ""},
 		{"exec fails", v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"check"}}}, "web check", result(probe.Failure, "no\n"), "Readiness probe failed: no\n"},
 		{"exec hangs", v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"check", "-x"}}}, "web check",
-			func() (probe.Result, string, error) { time.Sleep(time.Second); return probe.Failure, "", late },
+			func() (probe.Result, string, error) {
+				time.Sleep(1100 * time.Millisecond)
+				return probe.Failure, "", late
+			},
 			`Readiness probe failed: command "check -x" timed out`},
 		{"tcp", v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(80)}}, "10.244.0.2:80", result(probe.Success, ""), ""},
 		{"tcp elsewhere", v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Host: "::1", Port: intstr.FromString("http")}}, "[::1]:8080", result(probe.Failure, "refused"), "Readiness probe failed: refused"},
@@ -263,7 +266,7 @@ func TestProbeHandlers(t *testing.T) {
 			bubble(t, pod, func(l *test) {
 				l.probes[tt.key] = tt.result
 				l.begin(nil)
-				l.sleep(time.Second)
+				l.sleep(2 * time.Second)
 				l.wantReady(tt.event == "")
 				if tt.event != "" {
 					l.wantEvent("Warning Unhealthy spec.containers{web} " + tt.event)

@@ -44,7 +44,8 @@ func (p *Prober) HTTP(ctx context.Context, t HTTPTarget) (Result, string, error)
 		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
 		DisableKeepAlives:  true,
 		DisableCompression: true,
-		ForceAttemptHTTP2:  true,
+		// Only TLS can offer HTTP/2, and setting it up costs more than the rest.
+		ForceAttemptHTTP2: strings.EqualFold(t.Scheme, "https"),
 	}
 	// HTTP/2 keeps its connection in spite of DisableKeepAlives.
 	defer transport.CloseIdleConnections()
@@ -91,10 +92,9 @@ func request(ctx context.Context, t HTTPTarget) (*http.Request, error) {
 	if _, set := req.Header["User-Agent"]; !set {
 		req.Header.Set("User-Agent", userAgent)
 	}
-	switch accept, set := req.Header["Accept"]; {
-	case !set:
+	if _, set := req.Header["Accept"]; !set {
 		req.Header.Set("Accept", "*/*")
-	case accept[0] == "":
+	} else if req.Header.Get("Accept") == "" {
 		// Written empty in the manifest, it means: send none.
 		req.Header.Del("Accept")
 	}

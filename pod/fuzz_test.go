@@ -1,0 +1,221 @@
+package pod
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"podrun/probe"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// FuzzLife lives pods through what the bytes say happens to them, and checks
+// after each step what must hold in every pod's life.
+func FuzzLife(f *testing.F) {
+	for _, seed := range []string{
+		"", "\x00", "\x05\x01\x02\x10\x20\x30\x40", "\x0b\x81\x82\x83\x84\x91\x92\x93\x94",
+		"\x10\x06\x16\x26\x36\x46\x07\x17\x03\x13\x07\x05", "\x3f\x00\x10\x20\x30\x04\x00\x10\x07\x00\x07\x10\x05",
+		"\x1a\x08\x18\x28\x00\x09\x19\x00\x02\x32\x07\x62\x00\x08\x45", "\x2d\x0a\x1a\x2a\x07\x02\x07\x72\x00\x00\x00\x62\x15",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, script []byte) {
+		if len(script) > 200 {
+			t.Skip("long enough is long enough")
+		}
+		shape := byte(0)
+		if len(script) > 0 {
+			shape, script = script[0], script[1:]
+		}
+		bubble(t, shapedPod(shape), func(l *test) {
+			z := &fuzzed{test: l, restarts: map[string]int32{}, failed: map[string]bool{}, began: map[string]bool{}}
+			l.begin(nil)
+			for _, b := range script {
+				z.step(b&0x0f, int(b>>4))
+				z.check()
+			}
+			z.over()
+		})
+	})
+}
+
+// shapedPod is a pod with up to 1 init container and 4 others, some probed.
+func shapedPod(shape byte) *v1.Pod {
+	names := []string{"c0", "c1", "c2", "c3"}[:1+shape&3]
+	if shape&4 != 0 {
+		names = append([]string{"i0", "|"}, names...)
+	}
+	policies := []v1.RestartPolicy{v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever}
+	pod := newPod(policies[int(shape>>3)%3], names...)
+	if c := &pod.Spec.Containers[0]; shape&0x40 != 0 {
+		handler := v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"check"}}}
+		c.LivenessProbe = &v1.Probe{ProbeHandler: handler, PeriodSeconds: 3, FailureThreshold: 2}
+		c.ReadinessProbe = &v1.Probe{ProbeHandler: handler, PeriodSeconds: 2}
+		if shape&0x80 != 0 {
+			c.StartupProbe = &v1.Probe{ProbeHandler: handler, PeriodSeconds: 1, FailureThreshold: 5}
+		}
+	}
+	return pod
+}
+
+// fuzzed is a life and what was seen of it before.
+type fuzzed struct {
+	*test
+	restarts map[string]int32
+	terminal v1.PodPhase
+	failed   map[string]bool // containers of which a step was made to fail
+	began    map[string]bool // containers whose first start was asked for
+	stopped  bool
+}
+
+func (z *fuzzed) name(n int) string {
+	all := z.life.state.all()
+	return all[n%len(all)].Name
+}
+
+func (z *fuzzed) step(op byte, n int) {
+	name := z.name(n)
+	switch op {
+	case 0, 1:
+		z.exit(name, Exit{Code: int(op)})
+	case 2:
+		z.sleep([]time.Duration{1, time.Second, 3 * time.Second, 10 * time.Second, time.Minute, 5 * time.Minute, 11 * time.Minute, 50 * time.Millisecond}[n%8])
+	case 3:
+		z.set(func() { z.deaf[name] = !z.deaf[name] })
+	case 4:
+		z.set(func() { z.probes["c0 check"] = result(probe.Failure, "no") })
+	case 5:
+		z.stopped = true
+		z.life.Stop(ptr(int64(n)))
+		synctest.Wait()
+	case 6:
+		z.set(func() { clear(z.probes) })
+	case 7:
+		z.die(false, name)
+	case 8, 9, 10, 11:
+		verb := []string{"image", "create", "start", "remove"}[op-8]
+		z.failed[name] = true
+		z.set(func() { z.fail[verb+" "+name] = errBroken })
+	case 12, 13:
+		verb := []string{"create", "start"}[op-12]
+		z.set(func() { z.delay[verb+" "+name] = time.Duration(n) * time.Second })
+	case 14:
+		z.set(func() { z.ends[name] = Exit{Code: n % 2} })
+	case 15:
+		z.die(true, name)
+	}
+}
+
+// die kills the monitor, maybe lets a container end meanwhile, and tells the
+// next one what it owes.
+func (z *fuzzed) die(also bool, name string) {
+	select {
+	case <-z.done:
+		return
+	default:
+	}
+	from := z.lastSave()
+	z.cancel()
+	<-z.done
+	if _, running := z.running[name]; also && running {
+		delete(z.running, name)
+		delete(z.alive, name)
+	}
+	owed := from.Owed(z.alive)
+	z.begin(&from)
+	for name, attempt := range owed {
+		delete(z.running, name)
+		z.life.Exited(name, attempt, Exit{Code: 137, Reason: "ContainerStatusUnknown"})
+	}
+	synctest.Wait()
+}
+
+func (z *fuzzed) check() {
+	z.Helper()
+	st := z.life.Status()
+	ready := true
+	for _, cs := range append(st.InitContainerStatuses, st.ContainerStatuses...) {
+		z.checkContainer(&cs)
+		if !strings.HasPrefix(cs.Name, "i") {
+			ready = ready && cs.Ready
+		}
+	}
+	if got := z.condition(v1.PodReady).Status == v1.ConditionTrue; got != ready {
+		z.Errorf("Ready is %v, all containers ready: %v", got, ready)
+	}
+	if z.terminal != "" && st.Phase != z.terminal {
+		z.Errorf("phase went from %s to %s", z.terminal, st.Phase)
+	}
+	if st.Phase == v1.PodSucceeded || st.Phase == v1.PodFailed {
+		z.terminal = st.Phase
+	}
+	z.checkOrder()
+	if z.Failed() {
+		z.Logf("status: %+v", st)
+		z.FailNow()
+	}
+}
+
+func (z *fuzzed) checkContainer(cs *v1.ContainerStatus) {
+	states := 0
+	for _, set := range []bool{cs.State.Waiting != nil, cs.State.Running != nil, cs.State.Terminated != nil} {
+		if set {
+			states++
+		}
+	}
+	if states != 1 {
+		z.Errorf("%s has %d states", cs.Name, states)
+	}
+	if cs.Ready && cs.State.Running == nil && cs.Name[0] == 'c' {
+		z.Errorf("%s is ready and does not run", cs.Name)
+	}
+	if cs.Ready && !*cs.Started && cs.Name[0] == 'c' {
+		z.Errorf("%s is ready and has not started", cs.Name)
+	}
+	if z.terminal != "" && cs.State.Running != nil {
+		z.Errorf("%s runs in a pod that is %s", cs.Name, z.terminal)
+	}
+	if cs.RestartCount < z.restarts[cs.Name] {
+		z.Errorf("%s: restarts went from %d to %d", cs.Name, z.restarts[cs.Name], cs.RestartCount)
+	}
+	z.restarts[cs.Name] = cs.RestartCount
+}
+
+// checkOrder checks that nothing started for the first time before what comes
+// earlier in the spec.
+func (z *fuzzed) checkOrder() {
+	for _, entry := range z.took() {
+		var verb, name string
+		var attempt int
+		if n, _ := fmt.Sscan(entry, &verb, &name, &attempt); n < 3 || verb != "start" || attempt > 0 {
+			continue
+		}
+		for _, c := range z.life.state.all() {
+			if c.Name == name {
+				break
+			}
+			if !z.began[c.Name] && !z.failed[c.Name] {
+				z.Errorf("%s was started before %s", name, c.Name)
+			}
+		}
+		z.began[name] = true
+	}
+}
+
+// over ends the pod and checks that it ends, with nothing left.
+func (z *fuzzed) over() {
+	z.life.Stop(ptr(int64(1)))
+	synctest.Wait()
+	select {
+	case <-z.done:
+	case <-time.After(time.Hour):
+		z.Fatalf("the pod does not end: %+v", z.life.Status())
+	}
+	if len(z.exists)+len(z.running) > 0 && z.err == nil {
+		z.Errorf("left: %v %v", z.exists, z.running)
+	}
+	z.check()
+}
