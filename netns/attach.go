@@ -31,37 +31,32 @@ func (h Host) attach(a Attachment) error {
 		return fmt.Errorf("open network namespace: %w", err)
 	}
 	defer target.Close()
-	if err := enableForwarding(); err != nil {
-		return err
-	}
-	// The rules come first: they guard the link from its first packet on.
-	if err := h.publish(a); err != nil {
-		return err
-	}
-	// Beside the link, because the kernel walks its whole table of connections (5 ms).
-	forgotten := make(chan error, 1)
-	go func() { forgotten <- forgetElsewhere(a) }()
-	err = h.connect(a, target)
-	return errors.Join(err, <-forgotten)
-}
-
-func (h Host) connect(a Attachment, target *os.File) error {
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink socket: %w", err)
 	}
 	defer handle.Close()
+	if err := enableForwarding(); err != nil {
+		return err
+	}
+	// The rules come first: they guard the link from its first packet on.
+	if err := h.publish(handle, a); err != nil {
+		return err
+	}
+	// Beside the link, because the kernel walks its whole table of connections (5 ms).
+	forgotten := make(chan error, 1)
+	go func() { forgotten <- forgetElsewhere(a) }()
 	l := &link{
 		name: h.linkName(a.UID), addr: a.Addr, ports: len(a.Ports) > 0,
 		target: target, host: handle,
 	}
 	l.hostMAC, l.podMAC = macs(a.UID)
-	return l.connect()
+	return errors.Join(l.connect(), <-forgotten)
 }
 
 // Detach removes what Attach and Allocate made for the pod, from its uid alone,
 // and the firewall table with the last pod of the instance. It may be run any
-// number of times, at whatever state the pod is in.
+// number of times, in whatever state the pod is.
 //
 // Rules go first, so that host ports stop leading into a dying pod; then the
 // link, and only when no route is left the address, so that whoever gets it next
@@ -84,14 +79,14 @@ func (h Host) detach(uid string) error {
 	if err := h.checkPrefix(); err != nil {
 		return err
 	}
-	if err := h.withdraw(uid); err != nil {
-		return err
-	}
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink socket: %w", err)
 	}
 	defer handle.Close()
+	if err := h.withdraw(handle, uid); err != nil {
+		return err
+	}
 	if err := deleteLink(handle, h.linkName(uid)); err != nil {
 		return err
 	}

@@ -6,12 +6,17 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-const defaultMTU = 1500
+const (
+	defaultMTU  = 1500
+	carrierPoll = 100 * time.Microsecond
+	carrierWait = 200 * time.Millisecond
+)
 
 // link is the pod's veth pair as it ought to be.
 type link struct {
@@ -36,7 +41,7 @@ func (l *link) connect() error {
 	if err := l.setUpHost(index); err != nil {
 		return fmt.Errorf("set up link %s: %w", l.name, err)
 	}
-	return inside(l.target, func() error {
+	err = inside(l.target, func() error {
 		if err := writeSysctls(podSysctls()); err != nil {
 			return err
 		}
@@ -45,6 +50,27 @@ func (l *link) connect() error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return l.awaitCarrier(index)
+}
+
+// awaitCarrier waits until the kernel has noticed, on a worker of its own, that
+// the host end has a carrier: until then it drops what the host sends, and the
+// pod would wait a second for the answer to its first packet. The pod's end needs
+// no wait, because its carrier is there when it is brought up.
+func (l *link) awaitCarrier(index int) error {
+	for deadline := time.Now().Add(carrierWait); time.Now().Before(deadline); time.Sleep(carrierPoll) {
+		host, err := l.host.LinkByIndex(index)
+		if err != nil {
+			return fmt.Errorf("look up link %s: %w", l.name, err)
+		}
+		if host.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+	}
+	return nil // a busy machine: it comes up in its own time
 }
 
 // ensurePair returns the index of the host end. A host end whose other end is
@@ -107,9 +133,6 @@ func (l *link) setUpHost(index int) error {
 	h := l.host
 	if err := h.LinkSetUp(byIndex(index)); err != nil {
 		return fmt.Errorf("bring up: %w", err)
-	}
-	if err := h.AddrReplace(byIndex(index), &netlink.Addr{IPNet: single(Gateway)}); err != nil {
-		return fmt.Errorf("add address %v: %w", Gateway, err)
 	}
 	if err := h.NeighSet(permanent(index, l.addr, l.podMAC)); err != nil {
 		return fmt.Errorf("add neighbour %v: %w", l.addr, err)

@@ -14,14 +14,12 @@
 // not matter what br_netfilter does with bridged packets:
 //
 //	pod namespace                          host
-//	eth0  10.244.0.2/32  ───── veth ─────  podrunx7f3…  169.254.1.1/32
+//	eth0  10.244.0.2/32  ───── veth ─────  podrunx7f3…  no address
 //	default via 169.254.1.1                10.244.0.2 dev podrunx7f3… scope link
+//	                                       podrung6wy…  169.254.1.1/32, one an instance
 //
 // Both neighbour entries are permanent: there is no ARP on the link, hence
-// nothing to wait for and nothing to spoof. The link-local address on every
-// host end is the machine as its pods see it. It does not come from the pod
-// subnet, and it works on a machine that has no other address: a source address
-// can be chosen for probes, and one for connections from 127.0.0.1.
+// nothing to wait for and nothing to spoof.
 //
 // Only IPv4 is connected for now. Addresses are [netip.Addr] throughout, and the
 // host end has IPv6 switched off, so that a pod cannot reach the machine (or
@@ -37,9 +35,10 @@ import (
 	"strings"
 )
 
-// Gateway is the address by which every pod reaches its machine, and the source
-// address that a pod sees on connections from the machine's loopback and on
-// those that it makes to its own host ports.
+// Gateway is the address by which every pod reaches its machine. It is also the
+// source address that a pod sees on connections from the machine's loopback, on
+// those that it makes to its own host ports, and on all from a machine that has
+// no other address.
 var Gateway = netip.AddrFrom4([4]byte{169, 254, 1, 1})
 
 const (

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,8 +23,11 @@ type elements map[string][]nftables.SetElement
 
 // publish makes the pod's elements exactly those of the attachment, and the
 // table with its rules when it is missing, in one transaction.
-func (h Host) publish(a Attachment) error {
+func (h Host) publish(handle *netlink.Handle, a Attachment) error {
 	return h.changeRules(func(r *rules, have elements) error {
+		if err := h.ensureGateway(handle); err != nil {
+			return err
+		}
 		if err := r.layOut(have != nil); err != nil {
 			return err
 		}
@@ -39,17 +43,17 @@ func (h Host) publish(a Attachment) error {
 }
 
 // withdraw removes the pod's elements, or the table when no other pod is left.
-func (h Host) withdraw(uid string) error {
+func (h Host) withdraw(handle *netlink.Handle, uid string) error {
 	var udp netip.Addr
 	err := h.changeRules(func(r *rules, have elements) error {
 		if have == nil {
-			return nil
+			return deleteLink(handle, h.gatewayLink())
 		}
 		udp = udpTarget(have, uid)
 		others := slices.ContainsFunc(have[r.pods.Name], func(e nftables.SetElement) bool { return e.Comment != uid })
 		if !others {
 			r.conn.DelTable(r.table)
-			return nil
+			return deleteLink(handle, h.gatewayLink())
 		}
 		for _, s := range r.sets() {
 			remove, _ := changes(have[s.Name], nil, uid)
