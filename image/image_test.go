@@ -206,10 +206,10 @@ func TestRemove(t *testing.T) {
 	a := importImage(t, s, "a", nil, file{name: "x", body: "x"})
 	b := importImage(t, s, "b", []string{"USER 1"}, file{name: "x", body: "x"})
 	c := importImage(t, s, "c", nil, file{name: "y", body: "y"})
-	used := func(id string) string { return map[string]string{c.ID: "web"}[id] }
+	used := func(id string) (string, error) { return map[string]string{c.ID: "default/web"}[id], nil }
 	ctx := context.Background()
 
-	if err := s.Remove(ctx, "c", used); err == nil || !strings.Contains(err.Error(), "podrun down web") {
+	if err := s.Remove(ctx, "c", used); err == nil || !strings.Contains(err.Error(), "pod default/web") {
 		t.Errorf("Remove of a used image = %v, want a refusal that names the pod", err)
 	}
 	if err := s.Remove(ctx, "a", used); err != nil {

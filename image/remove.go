@@ -16,7 +16,7 @@ import (
 // with the image ID, names a pod; nil means that no pod
 // uses any image. Layers that another image has stay, and those that a pull may
 // be about to use stay until no pull is running.
-func (s *Store) Remove(ctx context.Context, reference string, inUse func(imageID string) (pod string)) error {
+func (s *Store) Remove(ctx context.Context, reference string, inUse func(imageID string) (pod string, err error)) error {
 	img, err := s.Get(reference)
 	if err != nil {
 		return err
@@ -47,8 +47,12 @@ func (s *Store) Remove(ctx context.Context, reference string, inUse func(imageID
 	}
 	if others == 0 {
 		if inUse != nil {
-			if pod := inUse(img.ID); pod != "" {
-				return fmt.Errorf("image %s is used by pod %s; take it down first: podrun down %s", reference, pod, pod)
+			pod, err := inUse(img.ID)
+			if err != nil {
+				return err
+			}
+			if pod != "" {
+				return fmt.Errorf("image %s is used by pod %s; take the pod down first", reference, pod)
 			}
 		}
 		doomed = append(doomed, idRecordName(img.ID))
