@@ -7,33 +7,33 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// intersperse moves the flags of a command before its arguments, so that
-// `podrun logs web -f` means what it means to kubectl; the flag parser below
-// stops at the first argument. What follows "--" stays as it is.
+// intersperse moves the flags of a command before its arguments, and those of
+// the program before the command, so that `podrun logs web -f` and `podrun up
+// pod.yaml -v` mean what a user of kubectl expects; the flag parser stops at the
+// first argument. What follows "--" stays as it is.
 func intersperse(program *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args
 	}
-	out := args[:1:1]
 	rest := args[1:]
-	flags, commands := program.Flags, program.Commands
-	for {
-		taken := leadingFlags(flags, rest)
-		out, rest = append(out, rest[:taken]...), rest[taken:]
-		if len(rest) == 0 {
-			return out
-		}
+	taken := leadingFlags(program.Flags, rest)
+	global, rest := rest[:taken:taken], rest[taken:]
+	var path []string
+	for commands := program.Commands; len(rest) > 0; {
 		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(rest[0]) })
 		if i < 0 {
 			break
 		}
-		out, rest = append(out, rest[0]), rest[1:]
-		flags, commands = commands[i].Flags, commands[i].Subcommands
-		if len(commands) == 0 {
-			return append(out, partition(flags, rest)...)
+		path, rest = append(path, rest[0]), rest[1:]
+		if commands[i].Subcommands == nil {
+			var hoisted []string
+			hoisted, rest = partition(program.Flags, commands[i].Flags, rest)
+			global = append(global, hoisted...)
+			break
 		}
+		commands = commands[i].Subcommands
 	}
-	return append(out, rest...)
+	return slices.Concat(args[:1], global, path, rest)
 }
 
 // leadingFlags counts the words of args that are flags and their values.
@@ -45,9 +45,10 @@ func leadingFlags(flags []cli.Flag, args []string) int {
 	return min(i, len(args))
 }
 
-// partition puts the flags in args first, then "--", then the rest.
-func partition(flags []cli.Flag, args []string) []string {
-	var front, back []string
+// partition splits args into flags that only the program has, and the
+// command's: its flags first, then "--", then its arguments.
+func partition(program, command []cli.Flag, args []string) (global, local []string) {
+	var back []string
 	for i := 0; i < len(args); {
 		if args[i] == "--" {
 			back = append(back, args[i+1:]...)
@@ -58,14 +59,24 @@ func partition(flags []cli.Flag, args []string) []string {
 			i++
 			continue
 		}
-		end := min(i+width(flags, args[i]), len(args))
-		front = append(front, args[i:end]...)
+		known := command
+		name, _, _ := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		isGlobal := find(command, name) == nil && find(program, name) != nil
+		if isGlobal {
+			known = program
+		}
+		end := min(i+width(known, args[i]), len(args))
+		if isGlobal {
+			global = append(global, args[i:end]...)
+		} else {
+			local = append(local, args[i:end]...)
+		}
 		i = end
 	}
 	if len(back) > 0 {
-		front = append(append(front, "--"), back...)
+		local = append(append(local, "--"), back...)
 	}
-	return front
+	return global, local
 }
 
 // isFlag: a lone dash is an argument, standard input.

@@ -124,6 +124,27 @@ func newProgram(a *app) *cli.App {
 	}
 }
 
+func commands(a *app) []*cli.Command {
+	all := []*cli.Command{
+		upCommand(a), psCommand(a), logsCommand(a), execCommand(a), downCommand(a),
+		validateCommand(a), imageCommand(a), versionCommand(a), monitorCommand(a),
+	}
+	for _, c := range all {
+		settle(c)
+	}
+	return all
+}
+
+// settle gives a command and those below it what the program has.
+func settle(c *cli.Command) {
+	c.OnUsageError = usageError
+	c.HideHelpCommand = true
+	c.UseShortOptionHandling = true
+	for _, sub := range c.Subcommands {
+		settle(sub)
+	}
+}
+
 func usageError(c *cli.Context, err error, _ bool) error {
 	name := "podrun"
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {

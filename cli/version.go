@@ -9,12 +9,6 @@ import (
 // version is set by the linker (see the Makefile).
 var version = "development"
 
-func commands(a *app) []*cli.Command {
-	return []*cli.Command{
-		versionCommand(a),
-	}
-}
-
 func versionCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:  "version",

@@ -94,15 +94,3 @@ func (m *monitor) fillVolume(dir, rootfs, path string) error {
 	}
 	return volumes.CopyUp(rootfs, path, dir)
 }
-
-func (m *monitor) fallsBackToLogs(container string) bool {
-	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
-		for i := range list {
-			if list[i].Name == container {
-				return list[i].TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError
-			}
-		}
-	}
-	return false
-}
-

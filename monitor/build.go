@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/netns"
+	"podrun/pod"
 	"podrun/runtime"
 	"podrun/sandbox"
 	"podrun/state"
@@ -205,12 +207,12 @@ func (m *monitor) hostsFile(name string) ([]byte, error) {
 }
 
 func (m *monitor) resolvConf() ([]byte, error) {
-	text, warning, err := netns.ResolvConf()
+	text, warnings, err := netns.ResolvConf(netns.ResolvFile{})
 	if err != nil {
 		return nil, fmt.Errorf("make the pod's resolv.conf: %w", err)
 	}
-	if warning != "" {
-		fmt.Fprintf(os.Stderr, "podrun: %s\n", warning)
+	for _, w := range warnings {
+		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "DNSConfigForming", Message: w})
 	}
 	return text, nil
 }

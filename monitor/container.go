@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -333,33 +332,4 @@ func (a *attempt) close() {
 		}
 		a.output.close()
 	})
-}
-
-// Limits of a termination message (kubelet, MaxContainerTerminationMessage…).
-const (
-	maxMessage      = 4096
-	maxMessageLog   = 2048
-	maxMessageLines = 80
-)
-
-// terminationMessage is what the container left in its file, or where the
-// policy says so and it failed, the end of its log.
-func (m *monitor) terminationMessage(a *attempt, exit runtime.Exit) string {
-	f, err := os.OpenFile(m.messageFile(a.id), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > maxMessage {
-		f.Seek(-maxMessage, io.SeekEnd)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxMessage))
-	if err == nil && len(text) == 0 && exit.Code != 0 && m.fallsBackToLogs(a.name) {
-		return m.logTail(a)
-	}
-	return string(text)
-}
-
-func (m *monitor) messageFile(id string) string {
-	return filepath.Join(m.rootDir(id), "termination-message")
 }

@@ -138,7 +138,7 @@ func (m *monitor) readStatus() *Status {
 // live runs the pod's life to its end.
 func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int) error {
 	config := pod.Config{
-		Pod: m.pod, Alive: alive, Runtime: m, Prober: probe.Prober{},
+		Pod: m.pod, Alive: alive, Runtime: m, Prober: &probe.Prober{},
 		Save: m.save, Event: m.event,
 		HostIP: m.pod.Status.HostIP, PodIP: m.pod.Status.PodIP,
 	}

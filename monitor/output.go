@@ -166,5 +166,5 @@ func (m *monitor) outputMemory() (*os.File, error) {
 }
 
 func (m *monitor) logPath(container string) string {
-	return filepath.Join(m.record.LogDir, m.pod.Namespace+"_"+m.pod.Name+"_"+m.uid(), container)
+	return filepath.Join(m.record.LogPath(), container)
 }

@@ -37,15 +37,20 @@ type step struct {
 // and the logs stay.
 func (t Teardown) Sandbox() error { return run(t.sandboxSteps()) }
 
-// All removes the pod. Its name is given up last: while it is taken, what is
-// left can be found.
+// All removes the pod. The record and the name go last, and only when all the
+// rest is gone: while the name is taken, what is left can be found.
 func (t Teardown) All() error {
-	return run(append(t.sandboxSteps(),
+	err := run(append(t.sandboxSteps(),
 		step{"remove the logs", t.removeLogs},
-		step{"remove the volumes and containers", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
-		step{"remove the record", func() error { return removeAll(t.Store.PodDir(t.Ref.UID)) }},
-		step{"give up the name", func() error { return t.Store.Release(t.Ref.Namespace, t.Ref.Name, t.Ref.UID) }},
+		step{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
 	))
+	if err != nil {
+		return err
+	}
+	if err := removeAll(t.Store.PodDir(t.Ref.UID)); err != nil {
+		return fmt.Errorf("remove the record: %w", err)
+	}
+	return t.Store.Release(t.Ref.Namespace, t.Ref.Name, t.Ref.UID)
 }
 
 func (t Teardown) sandboxSteps() []step {
@@ -76,11 +81,7 @@ func run(steps []step) error {
 }
 
 func (t Teardown) removeLogs() error {
-	dir := t.LogDir
-	if dir == "" {
-		dir = t.Store.LogDir
-	}
-	return removeAll(filepath.Join(dir, t.Ref.Namespace+"_"+t.Ref.Name+"_"+t.Ref.UID))
+	return removeAll(state.LogPath(t.LogDir, t.Ref))
 }
 
 // removeAll removes a tree that only podrun writes to. Another teardown may be

@@ -71,17 +71,24 @@ func Create(root string, s *Spec, out Output) (_ *Container, err error) {
 	return &Container{dir: dir, lc: lc, pid: pid}, nil
 }
 
-// plain cuts libcontainer's chain down to what a user can act on.
+// A command that cannot be executed is one of these.
+var (
+	ErrCommandNotFound = errors.New("not found in the image")
+	ErrNotExecutable   = errors.New("permission denied: the file in the image is not executable")
+)
+
+// plain cuts libcontainer's chain, which crosses a process border as text, down
+// to what a user can act on.
 func plain(err error, program string) error {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "executable file not found in $PATH"):
-		return fmt.Errorf("exec %q: not found in the image's $PATH", program)
+		return fmt.Errorf("exec %q: %w's $PATH", program, ErrCommandNotFound)
 	case strings.Contains(text, "stat "+program+": no such file or directory"),
 		strings.Contains(text, fmt.Sprintf("exec: %q: no such file or directory", program)):
-		return fmt.Errorf("exec %q: no such file or directory in the image", program)
+		return fmt.Errorf("exec %q: %w", program, ErrCommandNotFound)
 	case strings.Contains(text, fmt.Sprintf("exec: %q: permission denied", program)):
-		return fmt.Errorf("exec %q: permission denied: the file in the image is not executable", program)
+		return fmt.Errorf("exec %q: %w", program, ErrNotExecutable)
 	}
 	return fmt.Errorf("start container init: %w", err)
 }

@@ -34,6 +34,16 @@ type Record struct {
 // UID is the pod's uid.
 func (r *Record) UID() string { return string(r.Pod.UID) }
 
+// LogPath is the directory of the pod's log files, named as the kubelet names it.
+func (r *Record) LogPath() string {
+	return LogPath(r.LogDir, Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()})
+}
+
+// LogPath is the directory below dir of a pod's log files.
+func LogPath(dir string, ref Ref) string {
+	return filepath.Join(dir, ref.Namespace+"_"+ref.Name+"_"+ref.UID)
+}
+
 // WriteRecord makes the pod's directory and stores its record durably.
 func (s *Store) WriteRecord(r *Record) error {
 	r.Version = Version

@@ -69,11 +69,6 @@ func (s *Store) ClaimDir(namespace string) string {
 // AddressDir holds the addresses in use, one symlink each.
 func (s *Store) AddressDir() string { return filepath.Join(s.RunRoot, "addresses") }
 
-// LogPath is the directory of one pod's log files, named as the kubelet names it.
-func (s *Store) LogPath(namespace, name, uid string) string {
-	return filepath.Join(s.LogDir, namespace+"_"+name+"_"+uid)
-}
-
 const bootIDPath = "/proc/sys/kernel/random/boot_id"
 
 // checkBoot empties the run root when it was last used under another boot:

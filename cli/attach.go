@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/logs"
+	"podrun/monitor"
+	"podrun/state"
+)
+
+// attach follows the logs of all pods until they end or the user interrupts,
+// and takes them down.
+func (u *up) attach(ctx context.Context) error {
+	out := logs.Shared(u.Out)
+	var all sync.WaitGroup
+	failed := make([]error, len(u.records))
+	for i, r := range u.records {
+		all.Go(func() { failed[i] = u.attachOne(ctx, r, out) })
+	}
+	all.Wait()
+	errs := []error{errors.Join(failed...)}
+	for _, r := range u.records {
+		f, err := monitor.FindByName(u.store, r.Pod.Namespace, r.Pod.Name)
+		if err == nil {
+			err = u.remove(f, nil)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (u *up) attachOne(ctx context.Context, r *state.Record, out io.Writer) error {
+	f, err := monitor.FindByName(u.store, r.Pod.Namespace, r.Pod.Name)
+	if err != nil {
+		return err
+	}
+	r = f.Record // a pod that ran already has another uid than the one just read
+	ended := make(chan struct{})
+	go u.untilEnded(f, ended)
+	var containers sync.WaitGroup
+	prefixed := len(u.records) > 1 || len(r.Pod.Spec.Containers) > 1
+	for _, c := range r.Pod.Spec.Containers {
+		containers.Go(func() {
+			o := logs.ReadOptions{Attempt: logs.Newest, Tail: logs.All, Follow: true, Ended: func() bool { return closed(ended) }}
+			if prefixed {
+				o.Prefix = fmt.Sprintf("[%s/%s] ", r.Pod.Name, c.Name)
+			}
+			logs.Read(ctx, filepath.Join(r.LogPath(), c.Name), o, out)
+		})
+	}
+	containers.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	if f, err = monitor.Find(u.store, f.Ref); err == nil && f.Status.Status.Phase == v1.PodFailed {
+		return &exitError{code: exitFailure, err: fmt.Errorf("pod %s has failed", displayName(r.Pod))}
+	}
+	return nil
+}
+
+// untilEnded closes ended when no container of the pod will run again.
+func (u *up) untilEnded(f *monitor.Found, ended chan struct{}) {
+	defer close(ended)
+	monitor.Ask(u.store, f.UID, monitor.Request{}, func(up monitor.Update) bool { return !up.Ended })
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

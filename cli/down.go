@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"podrun/manifest"
+	"podrun/monitor"
+	"podrun/state"
+	"podrun/volumes"
+)
+
+type downOptions struct {
+	namespace string
+	all       bool
+	grace     int64
+	force     bool
+	volumes   bool
+}
+
+func downCommand(a *app) *cli.Command {
+	var o downOptions
+	return &cli.Command{
+		Name:      "down",
+		Usage:     "end pods and remove all that was made for them",
+		ArgsUsage: "FILE...|POD...",
+		Flags: []cli.Flag{
+			namespaceFlag(&o.namespace),
+			&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "all pods of all namespaces"},
+			&cli.Int64Flag{Name: "grace-period", Value: -1, Destination: &o.grace, Usage: "`SECONDS` between the stop signal and SIGKILL; the pod's own where left out"},
+			&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "kill at once, and end a pod whose monitor does not answer"},
+			&cli.BoolFlag{Name: "volumes", Destination: &o.volumes, Usage: "also remove the named volumes that the pods use"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() == o.all {
+				return usagef("down needs pods or manifests, or --all")
+			}
+			if o.grace < -1 {
+				return usagef("--grace-period %d: want a number of seconds from 0", o.grace)
+			}
+			store, err := a.store()
+			if err != nil {
+				return err
+			}
+			d := down{app: a, options: &o, store: store}
+			refs, err := d.targets(c.Context, c.Args().Slice(), c.IsSet("namespace"))
+			if err != nil {
+				return err
+			}
+			return d.run(refs)
+		},
+	}
+}
+
+type down struct {
+	*app
+	options *downOptions
+	store   *state.Store
+	claims  []claimRef // of the given manifests and pods
+}
+
+type claimRef struct{ namespace, name string }
+
+// targets are the pods that the arguments name. One that does not exist is
+// none: down may be repeated.
+func (d *down) targets(ctx context.Context, args []string, namespaceSet bool) ([]state.Ref, error) {
+	if d.options.all {
+		return d.store.Names("")
+	}
+	var files, names []string
+	for _, arg := range args {
+		if looksLikeFile(arg) && !strings.HasPrefix(arg, "pod/") {
+			files = append(files, arg)
+		} else {
+			names = append(names, strings.TrimPrefix(arg, "pod/"))
+		}
+	}
+	var wanted []state.Ref
+	if len(files) > 0 {
+		objects, err := d.readManifests(ctx, files, manifest.Options{Namespace: d.options.namespace, NamespaceSet: namespaceSet})
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range objects.Pods {
+			wanted = append(wanted, state.Ref{Namespace: p.Namespace, Name: p.Name})
+		}
+		for _, c := range objects.Claims {
+			d.claims = append(d.claims, claimRef{c.Namespace, c.Name})
+		}
+	}
+	for _, n := range names {
+		wanted = append(wanted, state.Ref{Namespace: d.options.namespace, Name: n})
+	}
+	return d.existing(wanted)
+}
+
+func (d *down) existing(wanted []state.Ref) ([]state.Ref, error) {
+	var refs []state.Ref
+	for _, w := range wanted {
+		uid, err := d.store.Lookup(w.Namespace, w.Name)
+		if errors.Is(err, os.ErrNotExist) {
+			d.notef("pod/%s is not there\n", w.Name)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		w.UID = uid
+		refs = append(refs, w)
+	}
+	return refs, nil
+}
+
+// run takes all pods down at once.
+func (d *down) run(refs []state.Ref) error {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	var errs []error
+	for _, ref := range refs {
+		all.Go(func() {
+			err := d.one(ref, &mu)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, fmt.Errorf("take pod %s/%s down: %w", ref.Namespace, ref.Name, err))
+				return
+			}
+			d.printf("pod/%s removed\n", ref.Name)
+		})
+	}
+	all.Wait()
+	if d.options.volumes && len(errs) == 0 {
+		errs = append(errs, d.removeClaims())
+	}
+	return errors.Join(errs...)
+}
+
+func (d *down) one(ref state.Ref, mu *sync.Mutex) error {
+	f, err := monitor.Find(d.store, ref)
+	if err != nil {
+		if !d.options.force {
+			return fmt.Errorf("%w; --force removes it without its record", err)
+		}
+		return d.tearDown(ref, nil)
+	}
+	if f.Record != nil {
+		mu.Lock()
+		d.claims = append(d.claims, claimsOf(f.Record)...)
+		mu.Unlock()
+	}
+	if d.options.force {
+		return d.removeNow(f)
+	}
+	var grace *int64
+	if d.options.grace >= 0 {
+		grace = &d.options.grace
+	}
+	return d.remove(f, grace)
+}
+
+// removeClaims removes the data of claims that no pod uses any more.
+func (d *down) removeClaims() error {
+	refs, err := d.store.Names("")
+	if err != nil {
+		return err
+	}
+	used := map[claimRef]string{}
+	for _, ref := range refs {
+		if r, err := d.store.ReadRecord(ref.UID); err == nil {
+			for _, c := range claimsOf(r) {
+				used[c] = ref.Name
+			}
+		}
+	}
+	slices.SortFunc(d.claims, func(a, b claimRef) int { return strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name) })
+	var errs []error
+	for _, c := range slices.Compact(d.claims) {
+		if pod, ok := used[c]; ok {
+			d.notef("volume %s/%s stays: pod %s uses it\n", c.namespace, c.name, pod)
+			continue
+		}
+		if err := volumes.RemoveClaim(claimPath(d.store, c.namespace, c.name)); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		d.printf("volume/%s removed\n", c.name)
+	}
+	return errors.Join(errs...)
+}
+
+// claimsOf are the claims whose data the pod mounts.
+func claimsOf(r *state.Record) []claimRef {
+	var refs []claimRef
+	for _, v := range r.Pod.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			refs = append(refs, claimRef{r.Pod.Namespace, v.PersistentVolumeClaim.ClaimName})
+		}
+	}
+	return refs
+}
+
+func claimPath(s *state.Store, namespace, name string) string {
+	return filepath.Join(s.ClaimDir(namespace), name)
+}
+
+// remove ends a pod through its monitor, with the grace period in seconds or,
+// if it is nil, the pod's own; and by itself what has no monitor.
+func (a *app) remove(f *monitor.Found, grace *int64) error {
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	if f.Kept {
+		err := monitor.Ask(s, f.UID, monitor.Request{Stop: true, GracePeriod: grace}, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
+		if err != nil && !errors.Is(err, monitor.ErrNoMonitor) {
+			return err
+		}
+		if err := monitor.WaitReleased(s, f.UID); err != nil {
+			return err
+		}
+	}
+	return a.tearDown(f.Ref, f.Record)
+}
+
+// forceGrace is how long a monitor has to end its pod by itself.
+const forceGrace = 5 * time.Second
+
+// removeNow kills, and does without a monitor that does not answer.
+func (a *app) removeNow(f *monitor.Found) error {
+	at := int64(0)
+	done := make(chan error, 1)
+	go func() { done <- a.remove(f, &at) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(forceGrace):
+		return a.tearDown(f.Ref, f.Record)
+	}
+}
+
+// tearDown removes what is left of a pod, if anything is.
+func (a *app) tearDown(ref state.Ref, r *state.Record) error {
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	if holder, err := s.Lookup(ref.Namespace, ref.Name); errors.Is(err, os.ErrNotExist) || err == nil && holder != ref.UID {
+		return nil // the name is given up last: nothing is left
+	}
+	t, err := monitor.NewTeardown(s, ref, r)
+	if err != nil {
+		return err
+	}
+	return t.All()
+}

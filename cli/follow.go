@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// verdict is what `up` makes of a pod's status.
+type verdict int
+
+const (
+	waiting  verdict = iota
+	arrived          // every container runs and is ready, or has finished as it should
+	failed           // a container has failed for longer than a moment
+	finished         // the pod has come to its end, and well
+)
+
+// judge decides whether `up` is done waiting. A container that failed once is
+// restarted at once and may come up; one that is held back has failed.
+func judge(p *v1.Pod, s *v1.PodStatus) verdict {
+	switch s.Phase {
+	case v1.PodSucceeded:
+		return finished
+	case v1.PodFailed:
+		return failed
+	}
+	for _, c := range s.InitContainerStatuses {
+		if heldBack(&c) {
+			return failed
+		}
+	}
+	if len(s.ContainerStatuses) < len(p.Spec.Containers) {
+		return waiting
+	}
+	all := arrived
+	for _, c := range s.ContainerStatuses {
+		switch {
+		case heldBack(&c), failedForGood(p, &c):
+			return failed
+		case c.Ready, finishedForGood(p, &c):
+		default:
+			all = waiting
+		}
+	}
+	return all
+}
+
+// heldBack: the container waits for something that time alone may not bring.
+func heldBack(c *v1.ContainerStatus) bool {
+	if c.State.Waiting == nil {
+		return false
+	}
+	switch c.State.Waiting.Reason {
+	case "", "ContainerCreating", "PodInitializing":
+		return false
+	}
+	return true
+}
+
+func finishedForGood(p *v1.Pod, c *v1.ContainerStatus) bool {
+	return c.State.Terminated != nil && c.State.Terminated.ExitCode == 0 && p.Spec.RestartPolicy != v1.RestartPolicyAlways
+}
+
+func failedForGood(p *v1.Pod, c *v1.ContainerStatus) bool {
+	return c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 && p.Spec.RestartPolicy == v1.RestartPolicyNever
+}
+
+// expects says in a few words what a pod waits for.
+func expects(p *v1.Pod, s *v1.PodStatus) string {
+	for _, c := range s.InitContainerStatuses {
+		if c.State.Terminated == nil || c.State.Terminated.ExitCode != 0 {
+			return fmt.Sprintf("init container %s: %s", c.Name, describeState(&c))
+		}
+	}
+	var parts []string
+	for _, c := range s.ContainerStatuses {
+		switch {
+		case c.Ready:
+		case c.State.Running != nil && c.Started != nil && !*c.Started:
+			parts = append(parts, c.Name+": its startup probe")
+		case c.State.Running != nil:
+			parts = append(parts, c.Name+": its readiness probe")
+		default:
+			parts = append(parts, c.Name+": "+describeState(&c))
+		}
+	}
+	if len(parts) == 0 {
+		return "containers"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// describeState puts a container's state into a few words.
+func describeState(c *v1.ContainerStatus) string {
+	switch {
+	case c == nil:
+		return "not created yet"
+	case c.State.Running != nil:
+		return "Running"
+	case c.State.Terminated != nil:
+		t := c.State.Terminated
+		if t.ExitCode == 0 {
+			return t.Reason
+		}
+		return fmt.Sprintf("%s, exit code %d", t.Reason, t.ExitCode)
+	case c.State.Waiting != nil && c.State.Waiting.Reason != "":
+		return c.State.Waiting.Reason
+	}
+	return "Waiting"
+}
+
+// failures describes every container that has failed, one line each.
+func failures(s *v1.PodStatus) []failure {
+	var list []failure
+	for _, statuses := range [][]v1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses} {
+		for _, c := range statuses {
+			if f, ok := failureOf(c); ok {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
+}
+
+// failure is a failed container and, where it ran, the attempt whose log tells why.
+type failure struct {
+	container string
+	text      string
+	attempt   int // -1: it never ran
+}
+
+func failureOf(c v1.ContainerStatus) (failure, bool) {
+	f := failure{container: c.Name, attempt: -1}
+	ended := c.State.Terminated
+	if ended == nil {
+		ended = c.LastTerminationState.Terminated
+	}
+	if ended != nil && ended.ExitCode != 0 && ended.Reason != "StartError" {
+		f.attempt = int(c.RestartCount)
+		if c.State.Terminated == nil && c.State.Waiting == nil {
+			f.attempt--
+		}
+	}
+	switch {
+	case c.State.Terminated != nil && c.State.Terminated.ExitCode != 0:
+		f.text = describeEnd(c.State.Terminated)
+	case c.State.Waiting != nil && heldBack(&c):
+		f.text = c.State.Waiting.Reason
+		if c.State.Waiting.Message != "" {
+			f.text += ": " + c.State.Waiting.Message
+		}
+		if ended != nil {
+			f.text += " (" + describeEnd(ended) + ")"
+		}
+	default:
+		return f, false
+	}
+	return f, true
+}
+
+func describeEnd(t *v1.ContainerStateTerminated) string {
+	text := fmt.Sprintf("%s, exit code %d", t.Reason, t.ExitCode)
+	if t.Message != "" {
+		text += ": " + strings.TrimSpace(t.Message)
+	}
+	return text
+}

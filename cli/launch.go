@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/logs"
+	"podrun/monitor"
+	"podrun/sandbox"
+	"podrun/state"
+)
+
+// launch brings one pod up and waits for it.
+type launch struct {
+	*up
+	record *state.Record
+	again  bool // the record is stored; only the sandbox is gone
+	status *v1.PodStatus
+}
+
+func (l *launch) run(ctx context.Context) error {
+	start := monitor.Launch
+	if l.again {
+		start = monitor.Relaunch
+	}
+	pause, err := start(l.store, l.record)
+	var claimed *state.ClaimedError
+	if errors.As(err, &claimed) {
+		return fmt.Errorf("pod %s is being made by another podrun (uid %s)", displayName(l.record.Pod), claimed.UID)
+	}
+	if err != nil {
+		return fmt.Errorf("start pod %s: %w", displayName(l.record.Pod), err)
+	}
+	return l.wait(ctx, pause)
+}
+
+// wait follows the pod until it is ready, has failed, or time is up.
+func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
+	updates, stop := l.follow()
+	defer stop()
+	line := l.newLine(l.record.Pod)
+	defer line.clear()
+	timeout := time.NewTimer(l.options.timeout)
+	defer timeout.Stop()
+	for {
+		select {
+		case u, ok := <-updates:
+			if !ok {
+				return l.abandoned(pause)
+			}
+			if done, err := l.take(u, line); done {
+				return err
+			}
+		case <-timeout.C:
+			line.clear()
+			return fmt.Errorf("pod %s is not ready after %v; it waits for %s and stays: 'podrun logs %s', 'podrun down %s'",
+				l.name(), l.options.timeout, l.expects(), l.record.Pod.Name, l.record.Pod.Name)
+		case <-ctx.Done():
+			line.clear()
+			return l.interrupted()
+		}
+	}
+}
+
+func (l *launch) name() string { return displayName(l.record.Pod) }
+
+func (l *launch) expects() string {
+	if l.status == nil {
+		return "its sandbox"
+	}
+	return expects(l.record.Pod, l.status)
+}
+
+// take looks at one update and tells whether the waiting is over.
+func (l *launch) take(u monitor.Update, line *line) (done bool, err error) {
+	if u.NotMade != "" {
+		line.clear()
+		err := fmt.Errorf("pod %s cannot be made: %s", l.name(), u.NotMade)
+		return true, errors.Join(err, l.cleanUp())
+	}
+	if u.Event != nil && l.verbose {
+		line.clear()
+		l.notef("%s %s: %s\n", l.name(), u.Event.Reason, u.Event.Message)
+	}
+	if u.Status == nil {
+		return false, nil
+	}
+	l.status = u.Status
+	line.show("waiting for " + l.expects())
+	switch judge(l.record.Pod, u.Status) {
+	case arrived:
+		line.clear()
+		l.printf("pod/%s running\n", l.name())
+		return true, nil
+	case finished:
+		line.clear()
+		l.printf("pod/%s completed\n", l.name())
+		return true, nil
+	case failed:
+		line.clear()
+		return true, l.failure(u.Status)
+	}
+	return false, nil
+}
+
+// failure prints what is known of the failed containers.
+func (l *launch) failure(s *v1.PodStatus) error {
+	for _, f := range failures(s) {
+		l.notef("pod/%s: container %s: %s\n", l.name(), f.container, f.text)
+		if f.attempt >= 0 {
+			l.lastLines(f.container, f.attempt)
+		}
+	}
+	return fmt.Errorf("pod %s has failed and stays: 'podrun logs %s', 'podrun down %s'", l.name(), l.record.Pod.Name, l.record.Pod.Name)
+}
+
+// logLines of a failed container are shown.
+const logLines = 10
+
+func (l *launch) lastLines(container string, attempt int) {
+	var text strings.Builder
+	dir := filepath.Join(l.record.LogPath(), container)
+	err := logs.Read(context.Background(), dir, logs.ReadOptions{Attempt: attempt, Tail: logLines}, &text)
+	if err != nil || text.Len() == 0 {
+		return
+	}
+	l.notef("its last lines:\n")
+	for line := range strings.Lines(text.String()) {
+		l.notef("  %s", line)
+	}
+	if !strings.HasSuffix(text.String(), "\n") {
+		l.notef("\n")
+	}
+}
+
+// follow delivers the monitor's updates; the channel closes when nobody keeps
+// the pod any more.
+func (l *launch) follow() (updates <-chan monitor.Update, stop func()) {
+	c, done := make(chan monitor.Update), make(chan struct{})
+	go func() {
+		defer close(c)
+		monitor.Ask(l.store, l.record.UID(), monitor.Request{}, func(u monitor.Update) bool {
+			select {
+			case c <- u:
+				return true
+			case <-done:
+				return false
+			}
+		})
+	}()
+	return c, func() { close(done) }
+}
+
+// abandoned: pause and monitor are gone before the pod was ready.
+func (l *launch) abandoned(pause *sandbox.Pause) error {
+	cause := errors.New("its sandbox ended")
+	select {
+	case err := <-pause.Failed():
+		if err != nil {
+			cause = err
+		}
+	case <-time.After(time.Second):
+	}
+	if text := l.monitorLog(); text != "" {
+		cause = fmt.Errorf("%w: %s", cause, text)
+	}
+	return errors.Join(fmt.Errorf("pod %s cannot be made: %w", l.name(), cause), l.cleanUp())
+}
+
+// interrupted takes the pod down again: Ctrl-C during up leaves nothing.
+func (l *launch) interrupted() error {
+	l.notef("interrupted: taking pod %s down\n", l.name())
+	at := int64(0)
+	f, err := monitor.FindByName(l.store, l.record.Pod.Namespace, l.record.Pod.Name)
+	if err == nil {
+		err = l.remove(f, &at)
+	}
+	return errors.Join(&exitError{130, errors.New("interrupted")}, err)
+}
+
+// cleanUp makes sure that nothing is left of a pod that could not be made.
+func (l *launch) cleanUp() error {
+	ref := state.Ref{Namespace: l.record.Pod.Namespace, Name: l.record.Pod.Name, UID: l.record.UID()}
+	return l.tearDown(ref, l.record)
+}
+
+// monitorLog is what a monitor that died had to say.
+func (l *launch) monitorLog() string {
+	text, err := os.ReadFile(filepath.Join(l.store.RunDir(l.record.UID()), "monitor.log"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text[max(0, len(text)-2048):]))
+}

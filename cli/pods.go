@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/monitor"
+	"podrun/state"
+)
+
+// findPod looks a pod up by the name that a user gave; pod/NAME is as good.
+func findPod(s *state.Store, namespace, name string) (*monitor.Found, error) {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "pods/"), "pod/")
+	f, err := monitor.FindByName(s, namespace, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no pod %q in namespace %q; 'podrun ps -A' lists all", name, namespace)
+	}
+	return f, err
+}
+
+// defaultContainerAnnotation names the container that a command means when none is named.
+const defaultContainerAnnotation = "kubectl.kubernetes.io/default-container"
+
+// pickContainer is the container that the user named, or the pod's default as
+// kubectl chooses it, with kubectl's notice.
+func (a *app) pickContainer(p *v1.Pod, name string) (string, error) {
+	var all []string
+	for _, c := range p.Spec.Containers {
+		all = append(all, c.Name)
+	}
+	if name == "" {
+		if name = p.Annotations[defaultContainerAnnotation]; name == "" && len(all) > 0 {
+			name = all[0]
+			if len(all) > 1 {
+				a.notef("Defaulted container %q out of: %s\n", name, strings.Join(all, ", "))
+			}
+		}
+	}
+	for _, c := range p.Spec.InitContainers {
+		all = append(all, c.Name)
+	}
+	for _, known := range all {
+		if known == name {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("pod %s/%s has no container %q; it has: %s", p.Namespace, p.Name, name, strings.Join(all, ", "))
+}
+
+// containerStatus finds the status of a container, init containers included.
+func containerStatus(s *v1.PodStatus, name string) *v1.ContainerStatus {
+	for _, list := range [][]v1.ContainerStatus{s.ContainerStatuses, s.InitContainerStatuses} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}

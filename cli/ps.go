@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"podrun/monitor"
+	"podrun/state"
+)
+
+func psCommand(a *app) *cli.Command {
+	var namespace, output string
+	var all bool
+	return &cli.Command{
+		Name:      "ps",
+		Usage:     "list pods",
+		ArgsUsage: "[POD...]",
+		Flags: []cli.Flag{
+			namespaceFlag(&namespace),
+			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Destination: &all, Usage: "of all namespaces"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &output, Usage: "`FORMAT`: wide, json, yaml or name"},
+		},
+		Action: func(c *cli.Context) error {
+			store, err := a.store()
+			if err != nil {
+				return err
+			}
+			pods, err := listPods(store, namespace, all, c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			return a.printPods(pods, output, all || c.IsSet("namespace"))
+		},
+	}
+}
+
+// listPods reads the pods of a namespace, or of all, or those that are named.
+func listPods(s *state.Store, namespace string, all bool, names []string) ([]*v1.Pod, error) {
+	if all {
+		namespace = ""
+	}
+	var pods []*v1.Pod
+	if len(names) > 0 {
+		for _, n := range names {
+			f, err := findPod(s, namespace, n)
+			if err != nil {
+				return nil, err
+			}
+			pods = append(pods, f.Pod())
+		}
+		return pods, nil
+	}
+	refs, err := s.Names(namespace)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range refs {
+		f, err := monitor.Find(s, ref)
+		if err != nil {
+			return nil, fmt.Errorf("read pod %s/%s: %w", ref.Namespace, ref.Name, err)
+		}
+		pods = append(pods, f.Pod())
+	}
+	return pods, nil
+}
+
+func (a *app) printPods(pods []*v1.Pod, output string, withNamespace bool) error {
+	switch output {
+	case "json", "yaml":
+		return a.printList(pods, output)
+	case "name":
+		for _, p := range pods {
+			a.printf("pod/%s\n", p.Name)
+		}
+		return nil
+	case "", "wide":
+		return printTable(a.Out, pods, tableOptions{namespace: withNamespace, wide: output == "wide", now: time.Now()})
+	}
+	return usagef("-o %q: want wide, json, yaml or name", output)
+}
+
+func (a *app) printList(pods []*v1.Pod, format string) error {
+	list := v1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []v1.Pod{}}
+	for _, p := range pods {
+		list.Items = append(list.Items, *p)
+	}
+	var data []byte
+	var err error
+	if format == "yaml" {
+		data, err = yaml.Marshal(list)
+	} else if data, err = json.MarshalIndent(list, "", "    "); err == nil {
+		data = append(data, '\n')
+	}
+	if err != nil {
+		return fmt.Errorf("encode pods: %w", err)
+	}
+	_, err = a.Out.Write(data)
+	return err
+}
+
+type tableOptions struct {
+	namespace, wide bool
+	now             time.Time
+}
+
+// printTable prints pods as `kubectl get pods` does, with the address.
+func printTable(out io.Writer, pods []*v1.Pod, o tableOptions) error {
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+	row := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
+	head := []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP"}
+	if o.namespace {
+		head = append([]string{"NAMESPACE"}, head...)
+	}
+	if o.wide {
+		head = append(head, "CONTAINERS", "IMAGES", "UID")
+	}
+	row(head...)
+	for _, p := range pods {
+		cells := podCells(p, o.now)
+		if o.namespace {
+			cells = append([]string{p.Namespace}, cells...)
+		}
+		if o.wide {
+			names, images := containersOf(p)
+			cells = append(cells, names, images, string(p.UID))
+		}
+		row(cells...)
+	}
+	return w.Flush()
+}
+
+func containersOf(p *v1.Pod) (names, images string) {
+	var n, i []string
+	for _, c := range p.Spec.Containers {
+		n, i = append(n, c.Name), append(i, c.Image)
+	}
+	return strings.Join(n, ","), strings.Join(i, ",")
+}

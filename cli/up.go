@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"podrun/manifest"
+	"podrun/monitor"
+	"podrun/state"
+)
+
+// upOptions are the flags of up.
+type upOptions struct {
+	namespace string
+	pull      string
+	insecure  cli.StringSlice
+	timeout   time.Duration
+	attach    bool
+	replace   bool
+}
+
+func upCommand(a *app) *cli.Command {
+	var o upOptions
+	return &cli.Command{
+		Name:      "up",
+		Usage:     "run the pods of manifests",
+		ArgsUsage: "FILE...",
+		Description: "FILE is a manifest, a directory of manifests, a URL, or - for standard input. up returns when every container\n" +
+			"has started and is ready, or has finished.",
+		Flags: []cli.Flag{
+			namespaceFlag(&o.namespace),
+			&cli.StringFlag{Name: "pull", Destination: &o.pull, Usage: "`POLICY` for all images: Always, IfNotPresent or Never, whatever the manifests say"},
+			&cli.StringSliceFlag{Name: "insecure", Destination: &o.insecure, Usage: "registry `HOST` that may speak plain http"},
+			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Destination: &o.timeout, Usage: "how long to wait until the pods are ready; they stay"},
+			&cli.BoolFlag{Name: "attach", Destination: &o.attach, Usage: "follow the logs; Ctrl-C takes the pods down"},
+			&cli.BoolFlag{Name: "replace", Destination: &o.replace, Usage: "take down pods of the same name first"},
+		},
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("up needs a FILE: a manifest, a directory, a URL, or - for standard input")
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			objects, err := a.readManifests(c.Context, c.Args().Slice(), manifest.Options{Namespace: o.namespace, NamespaceSet: c.IsSet("namespace")})
+			if err != nil {
+				return err
+			}
+			a.tellNotes(objects)
+			if len(objects.Pods) == 0 {
+				return usagef("the manifest has no Pod to run")
+			}
+			u, err := newUp(a, &o, objects)
+			if err != nil {
+				return err
+			}
+			return u.run(c.Context)
+		},
+	}
+}
+
+func (o *upOptions) check() error {
+	policies := []string{"", string(v1.PullAlways), string(v1.PullIfNotPresent), string(v1.PullNever)}
+	if !slices.Contains(policies, o.pull) {
+		return usagef("--pull %q: want Always, IfNotPresent or Never", o.pull)
+	}
+	return nil
+}
+
+// up is one run of the command.
+type up struct {
+	*app
+	options *upOptions
+	store   *state.Store
+	records []*state.Record
+}
+
+// newUp turns the pods into records, once everything that they refer to is known.
+func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
+	store, err := a.store()
+	if err != nil {
+		return nil, err
+	}
+	u := &up{app: a, options: o, store: store}
+	known := func(kind, namespace, name string) bool {
+		if kind != "PersistentVolumeClaim" {
+			return false
+		}
+		_, err := os.Stat(claimPath(store, namespace, name))
+		return err == nil
+	}
+	var problems manifest.Problems
+	for _, p := range objects.Pods {
+		refs, missing := objects.References(p, known)
+		problems = append(problems, missing...)
+		p.UID = types.UID(state.NewUID())
+		u.records = append(u.records, &state.Record{
+			Created: time.Now().Truncate(time.Second), LogDir: store.LogDir,
+			Subnet: a.subnet, LinkPrefix: a.linkPrefix,
+			PullPolicy: v1.PullPolicy(o.pull), Insecure: o.insecure.Value(),
+			Pod: p, ConfigMaps: refs.ConfigMaps, Secrets: refs.Secrets, Claims: refs.Claims,
+		})
+	}
+	if len(problems) > 0 {
+		return nil, &exitError{exitUsage, complaint{problems}}
+	}
+	return u, nil
+}
+
+// run brings up all pods, each as far as it comes.
+func (u *up) run(ctx context.Context) error {
+	var fresh []*launch
+	for _, r := range u.records {
+		l, err := u.settle(r)
+		if err != nil {
+			return err
+		}
+		if l != nil {
+			fresh = append(fresh, l)
+		}
+	}
+	if err := u.makeImagesPresent(ctx, fresh); err != nil {
+		return err
+	}
+	var g errgroup.Group
+	for _, l := range fresh {
+		g.Go(func() error { return l.run(ctx) })
+	}
+	if err := g.Wait(); err != nil || !u.options.attach {
+		return err
+	}
+	return u.attach(ctx)
+}
+
+// makeImagesPresent applies the pull policies of all pods that will be made.
+func (u *up) makeImagesPresent(ctx context.Context, fresh []*launch) error {
+	var wanted []wantedImage
+	for _, l := range fresh {
+		spec := &l.record.Pod.Spec
+		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+			policy := c.ImagePullPolicy
+			if u.options.pull != "" {
+				policy = v1.PullPolicy(u.options.pull)
+			}
+			wanted = append(wanted, wantedImage{reference: c.Image, policy: policy})
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return u.ensureImages(ctx, u.store, wanted, u.options.insecure.Value())
+}
+
+// settle deals with a pod of the same name. It returns nil where there is
+// nothing to do.
+func (u *up) settle(r *state.Record) (*launch, error) {
+	f, err := monitor.FindByName(u.store, r.Pod.Namespace, r.Pod.Name)
+	if errors.Is(err, os.ErrNotExist) {
+		return &launch{up: u, record: r}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	name := displayName(r.Pod)
+	switch {
+	case f.Kept && f.Record == nil:
+		return nil, fmt.Errorf("pod %s is being made by another podrun (uid %s)", name, f.UID)
+	case f.Doomed():
+		return &launch{up: u, record: r}, u.remove(f, nil)
+	case u.options.replace:
+		return &launch{up: u, record: r}, u.remove(f, nil)
+	}
+	if diff := differences(f.Record, r); len(diff) > 0 {
+		return nil, changedError(name, diff)
+	}
+	if f.Lost() {
+		return &launch{up: u, record: f.Record, again: true}, nil
+	}
+	status := &f.Status.Status
+	u.printf("pod/%s unchanged (%s)\n", name, status.Phase)
+	return nil, nil
+}
+
+// displayName has the namespace only where it is not the usual one.
+func displayName(p *v1.Pod) string {
+	if p.Namespace == v1.NamespaceDefault {
+		return p.Name
+	}
+	return p.Namespace + "/" + p.Name
+}

@@ -1,0 +1,66 @@
+package monitor
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/logs"
+	"podrun/runtime"
+)
+
+// Limits of a termination message (kubelet, MaxContainerTerminationMessage…).
+const (
+	maxMessage      = 4096
+	maxMessageLog   = 2048
+	maxMessageLines = 80
+)
+
+// terminationMessage is what the container left in its file, or where the
+// policy says so and it failed, the end of its log.
+func (m *monitor) terminationMessage(a *attempt, exit runtime.Exit) string {
+	f, err := os.OpenFile(m.messageFile(a.id), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > maxMessage {
+		f.Seek(-maxMessage, io.SeekEnd)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxMessage))
+	if err == nil && len(text) == 0 && exit.Code != 0 && m.fallsBackToLogs(a.name) {
+		return m.logTail(a)
+	}
+	return string(text)
+}
+
+func (m *monitor) messageFile(id string) string {
+	return filepath.Join(m.rootDir(id), "termination-message")
+}
+
+// logTail is the end of the attempt's log, within the kubelet's limits.
+func (m *monitor) logTail(a *attempt) string {
+	var text strings.Builder
+	o := logs.ReadOptions{Attempt: a.number, Tail: maxMessageLines}
+	if err := logs.Read(context.Background(), m.logPath(a.name), o, &text); err != nil {
+		return ""
+	}
+	tail := text.String()
+	return tail[max(0, len(tail)-maxMessageLog):]
+}
+
+func (m *monitor) fallsBackToLogs(container string) bool {
+	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
+		for i := range list {
+			if list[i].Name == container {
+				return list[i].TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError
+			}
+		}
+	}
+	return false
+}
