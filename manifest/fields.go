@@ -19,7 +19,7 @@ const (
 type rule struct {
 	class    class
 	reason   string // what to do instead, or why the field means nothing; may be empty
-	harmless string // the value, beside the zero value, that asks for what happens anyway
+	harmless string // the value that asks for what happens anyway, where that is not the zero value; {} for an empty struct
 }
 
 // fieldTable holds a rule for each field pattern. Init containers have the rules of containers.
@@ -32,17 +32,26 @@ func (t fieldTable) rule(pattern string) rule {
 	return t[pattern]
 }
 
-// harmless tells whether a field is set to something that changes nothing: false, nothing, an empty list,
-// or the value that the table names.
+// harmless tells whether a field is set to something that changes nothing: the value that the table names,
+// or else false, "" or an empty list. Behind a pointer 0, "" and {} are values of their own (fsGroup: 0 is
+// root's group, nfs: {} a network volume), so that only false and what the table names count.
 func harmless(v reflect.Value, r rule) bool {
-	for v.Kind() == reflect.Pointer && !v.IsNil() {
+	pointer := v.Kind() == reflect.Pointer
+	if pointer {
+		if v.IsNil() {
+			return true // what the document says there is wrong, and complained of
+		}
 		v = v.Elem()
 	}
-	switch v.Kind() {
-	case reflect.Slice, reflect.Map:
+	switch {
+	case r.harmless == "{}":
+		return v.IsZero()
+	case r.harmless != "":
+		return fmt.Sprint(v) == r.harmless
+	case v.Kind() == reflect.Slice, v.Kind() == reflect.Map:
 		return v.Len() == 0
 	}
-	return v.IsZero() || r.harmless != "" && fmt.Sprint(v) == r.harmless
+	return v.IsZero() && (!pointer || v.Kind() == reflect.Bool)
 }
 
 // parseTable reads a table: "class  parent  name name=harmless ...  : reason", where the parent - is the object
@@ -86,22 +95,23 @@ honoured  -     spec
 honoured  spec  containers initContainers volumes restartPolicy terminationGracePeriodSeconds hostNetwork hostname dnsPolicy securityContext
 honoured  spec  os
 honoured  spec.os  name
-ignored   spec  nodeName nodeSelector affinity tolerations topologySpreadConstraints schedulerName schedulingGroup priority priorityClassName preemptionPolicy overhead : has no meaning on one machine: nothing is scheduled
+ignored   spec  nodeName nodeSelector affinity tolerations topologySpreadConstraints schedulerName=default-scheduler schedulingGroup priority priorityClassName preemptionPolicy overhead : has no meaning on one machine: nothing is scheduled
 ignored   spec  serviceAccountName serviceAccount automountServiceAccountToken : has no meaning on one machine: there is no API server to log in to
 ignored   spec  enableServiceLinks : has no meaning on one machine: there are no Services
 refused   spec  imagePullSecrets : credentials come from docker's config file (docker login writes it)
 refused   spec  schedulingGates readinessGates : nothing on one machine would ever open the gate
-refused   spec  hostUsers=true
+refused   spec  hostUsers=true dnsConfig={} resources={}
 refused   spec  ephemeralContainers : they are added to a running Pod, never written in a manifest
 
 honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups seccompProfile
 honoured  spec.securityContext.seccompProfile  type
 refused   spec.securityContext.seccompProfile  localhostProfile : use type RuntimeDefault or Unconfined
-refused   spec.securityContext  supplementalGroupsPolicy=Merge fsGroupChangePolicy=Always
+refused   spec.securityContext  supplementalGroupsPolicy=Merge fsGroupChangePolicy=Always seLinuxOptions={} windowsOptions={}
 
 honoured  spec.containers[]  name image imagePullPolicy command args workingDir ports env envFrom resources volumeMounts
 honoured  spec.containers[]  livenessProbe readinessProbe startupProbe securityContext terminationMessagePath terminationMessagePolicy
 ignored   spec.containers[]  resizePolicy : has no meaning here: podrun resizes no running container
+refused   spec.containers[]  lifecycle={}
 refused   spec.containers[]  volumeDevices : there are no block volumes, use volumeMounts
 
 honoured  spec.containers[].ports[]  name containerPort hostPort hostIP protocol
@@ -139,7 +149,7 @@ refused   spec.containers[].readinessProbe  grpc : use exec, httpGet or tcpSocke
 refused   spec.containers[].startupProbe    grpc : use exec, httpGet or tcpSocket
 
 honoured  spec.containers[].securityContext  runAsUser runAsGroup runAsNonRoot capabilities privileged readOnlyRootFilesystem allowPrivilegeEscalation seccompProfile
-refused   spec.containers[].securityContext  procMount=Default
+refused   spec.containers[].securityContext  procMount=Default seLinuxOptions={} windowsOptions={}
 honoured  spec.containers[].securityContext.capabilities  add drop
 honoured  spec.containers[].securityContext.seccompProfile  type
 refused   spec.containers[].securityContext.seccompProfile  localhostProfile : use type RuntimeDefault or Unconfined

@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +23,6 @@ var supportedKinds = []string{"ConfigMap", "List", "PersistentVolumeClaim", "Pod
 const wellKnown = `
 v1 Binding ComponentStatus Endpoints Event LimitRange Namespace Node PersistentVolume PodTemplate ReplicationController ResourceQuota Service ServiceAccount
 apps ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet
-extensions DaemonSet Deployment Ingress NetworkPolicy PodSecurityPolicy ReplicaSet
 batch CronJob Job
 autoscaling HorizontalPodAutoscaler
 policy Eviction PodDisruptionBudget PodSecurityPolicy
@@ -39,6 +40,7 @@ apiextensions.k8s.io CustomResourceDefinition
 apiregistration.k8s.io APIService
 flowcontrol.apiserver.k8s.io FlowSchema PriorityLevelConfiguration
 resource.k8s.io DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice
+extensions DaemonSet Deployment Ingress NetworkPolicy PodSecurityPolicy ReplicaSet
 `
 
 // kindsByGroup is wellKnown with the supported kinds. The group of apiVersion v1 is "v1".
@@ -83,17 +85,17 @@ func (p *parser) typeOf(v document.Value, assumed typeMeta) (typeMeta, bool) {
 // unknownKind says what an apiVersion and kind that nothing is known of were probably meant to be.
 func unknownKind(v document.Value, t typeMeta) Problem {
 	var all []string
-	for g, kinds := range kindsByGroup() {
-		if slices.Contains(kinds, t.Kind) {
+	groups := slices.SortedFunc(maps.Keys(kindsByGroup()), func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	for _, g := range groups {
+		if slices.Contains(kindsByGroup()[g], t.Kind) {
 			want := g
 			if g != "v1" {
 				want = g + "/v1"
 			}
 			return v.Field("apiVersion").Problem("apiVersion", "unknown version %q of kind %s, did you mean %q?", t.APIVersion, t.Kind, want)
 		}
-		all = append(all, kinds...)
+		all = append(all, kindsByGroup()[g]...)
 	}
-	slices.Sort(all)
 	kind := v.Field("kind")
 	near := kindsByGroup()[group(t.APIVersion)]
 	if near == nil {
@@ -104,6 +106,9 @@ func unknownKind(v document.Value, t typeMeta) Problem {
 	}
 	return kind.Problem("kind", "kind %q of apiVersion %s is not known to podrun; %s", t.Kind, t.APIVersion, supported)
 }
+
+// rank is a group's place in wellKnown, which names a kind's present group before its former ones.
+func rank(group string) int { return strings.Index(wellKnown, "\n"+group+" ") }
 
 // group is the API group of an apiVersion, whatever the version: apps for apps/v1beta1. The group of plain
 // v1 is "v1" here, and that of any other apiVersion without a slash is nothing.
