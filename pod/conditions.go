@@ -20,7 +20,7 @@ func (s *state) conditions(st *v1.PodStatus, old []v1.PodCondition, now time.Tim
 	}
 	conditions := []v1.PodCondition{
 		sandbox,
-		s.initializedCondition(st),
+		initialized(st),
 		podReady,
 		ready,
 		{Type: v1.PodScheduled, Status: v1.ConditionTrue},
@@ -63,8 +63,8 @@ func containersReady(st *v1.PodStatus) v1.PodCondition {
 	return c
 }
 
-// initializedCondition is the kubelet's GeneratePodInitializedCondition.
-func (s *state) initializedCondition(st *v1.PodStatus) v1.PodCondition {
+// initialized is the kubelet's GeneratePodInitializedCondition.
+func initialized(st *v1.PodStatus) v1.PodCondition {
 	c := v1.PodCondition{Type: v1.PodInitialized, Status: v1.ConditionTrue}
 	if st.Phase == v1.PodSucceeded {
 		c.Reason = "PodCompleted"

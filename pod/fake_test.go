@@ -212,11 +212,25 @@ func (m *machine) took() []string {
 	return log
 }
 
-func (m *machine) lastSave() Checkpoint {
+func (m *machine) told() []string {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return m.saves[len(m.saves)-1]
+	return slices.Clone(m.events)
 }
+
+func (m *machine) saveCount() int {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return len(m.saves)
+}
+
+func (m *machine) save(n int) Checkpoint {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.saves[n]
+}
+
+func (m *machine) lastSave() Checkpoint { return m.save(m.saveCount() - 1) }
 
 // test is one pod's life in a bubble.
 type test struct {
@@ -252,8 +266,10 @@ func (l *test) begin(from *Checkpoint) {
 	l.cancel, l.done = cancel, make(chan struct{})
 	l.life = New(Config{
 		Pod: l.pod, Checkpoint: from, Alive: maps.Clone(l.alive), Runtime: l.machine, Prober: l.machine,
-		Save:   func(p Checkpoint) { l.set(func() { l.saves = append(l.saves, p) }) },
-		Event:  func(e Event) { l.events = append(l.events, e.Type+" "+e.Reason+" "+e.Object+" "+e.Message) },
+		Save: func(p Checkpoint) { l.set(func() { l.saves = append(l.saves, p) }) },
+		Event: func(e Event) {
+			l.set(func() { l.events = append(l.events, e.Type+" "+e.Reason+" "+e.Object+" "+e.Message) })
+		},
 		HostIP: "192.0.2.1", PodIP: "10.244.0.2",
 	})
 	go func() {
@@ -328,8 +344,8 @@ func describe(st v1.ContainerState) string {
 
 func (l *test) wantEvent(want string) {
 	l.Helper()
-	if !slices.Contains(l.events, want) {
-		l.Errorf("event %q is missing among\n%q", want, l.events)
+	if told := l.told(); !slices.Contains(told, want) {
+		l.Errorf("event %q is missing among\n%q", want, told)
 	}
 }
 

@@ -273,9 +273,9 @@ func TestExitToldTwice(t *testing.T) {
 func TestExitIsSavedBeforeItIsActedOn(t *testing.T) {
 	bubble(t, newPod(v1.RestartPolicyAlways, "web"), func(l *test) {
 		l.begin(nil)
-		n := len(l.saves)
+		n := l.saveCount()
 		l.exit("web", Exit{Code: 1})
-		p := l.saves[n]
+		p := l.save(n)
 		if r := p.Containers[0]; r.Stage != stageExited || r.Removed || r.Last == nil || !p.Durable {
 			t.Errorf("first checkpoint after the exit: %+v, durable %v", r, p.Durable)
 		}
@@ -285,13 +285,13 @@ func TestExitIsSavedBeforeItIsActedOn(t *testing.T) {
 func TestIdle(t *testing.T) {
 	bubble(t, newPod(v1.RestartPolicyAlways, "web"), func(l *test) {
 		l.begin(nil)
-		n := len(l.saves)
+		n := l.saveCount()
 		if p := l.life.state.plan(time.Now()); len(p.actions) > 0 || !p.wake.IsZero() {
 			t.Errorf("a pod without probes: plans %v, wakes at %v", p.actions, p.wake)
 		}
 		l.sleep(24 * time.Hour)
-		if len(l.saves) != n {
-			t.Errorf("saved %d times while idle", len(l.saves)-n)
+		if got := l.saveCount(); got != n {
+			t.Errorf("saved %d times while idle", got-n)
 		}
 	})
 }

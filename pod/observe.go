@@ -17,6 +17,7 @@ const (
 // The waiting and terminated reasons of the API that rules here depend on.
 const (
 	errImagePull         = "ErrImagePull"
+	errImageNeverPull    = "ErrImageNeverPull"
 	createContainerError = "CreateContainerError"
 	runContainerError    = "RunContainerError"
 	startError           = "StartError"
@@ -66,17 +67,21 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 	}
 	c.Failure = w
 	c.NotBefore = after(now, retryPeriod)
-	if r.step == stepImage {
-		s.warn(c, now, "Failed", "Failed to pull image %q: %s", c.spec.Image, w.Message)
-		s.warn(c, now, "Failed", "Error: %s", w.Reason)
-	} else {
+	switch {
+	case r.step == stepCreate:
 		s.warn(c, now, "Failed", "Error: %s", w.Message)
-	}
-	if w.Reason == errImagePull {
+		return
+	case w.Reason == errImagePull:
+		s.warn(c, now, "Failed", "Failed to pull image %q: %s", c.spec.Image, w.Message)
+		s.normal(c, now, "BackOff", "Back-off pulling image %q", c.spec.Image)
 		c.Pull = c.Pull.next(now, now)
 		c.NotBefore = after(now, c.Pull.Delay)
-		s.normal(c, now, "BackOff", "Back-off pulling image %q", c.spec.Image)
+	case w.Reason == errImageNeverPull:
+		s.warn(c, now, errImageNeverPull, "Container image %q is not present with pull policy of Never", c.spec.Image)
+	default:
+		s.warn(c, now, "InspectFailed", "%s", w.Message)
 	}
+	s.warn(c, now, "Failed", "Error: %s", w.Reason)
 }
 
 func (s *state) imageEvent(c *container, image ImageStatus, now time.Time) {

@@ -194,8 +194,8 @@ func TestConditions(t *testing.T) {
 	want := []string{
 		"PodReadyToStartContainers=True",
 		"Initialized=False ContainersNotInitialized containers with incomplete status: [i j]",
-		"Ready=False ContainersNotReady containers with unready status: [a b]",
-		"ContainersReady=False ContainersNotReady containers with unready status: [a b]",
+		"Ready=False ContainersNotReady containers with unready status: [b a]",
+		"ContainersReady=False ContainersNotReady containers with unready status: [b a]",
 		"PodScheduled=True",
 	}
 	if !slices.Equal(got, want) {

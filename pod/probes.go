@@ -20,9 +20,12 @@ func (k probeKind) name() string {
 	return [...]string{"Startup", "Readiness", "Liveness"}[k]
 }
 
-// eagerGap is the first of the doubling gaps between the extra readiness probes
-// of a container that has just started.
-const eagerGap = 100 * time.Millisecond
+// eagerGap is the first of the doubling gaps between the extra attempts to find
+// a container that has just started answering; at eagerEnd there are no more.
+const (
+	eagerGap = 100 * time.Millisecond
+	eagerEnd = time.Minute
+)
 
 // probeState is where one probe of a running container stands.
 type probeState struct {
@@ -30,7 +33,7 @@ type probeState struct {
 	at    time.Time     // the next attempt
 	tick  time.Time     // the next one that periodSeconds asks for
 	gap   time.Duration // before the next extra one
-	quiet bool          // the one under way is an extra one
+	quiet bool          // the one under way is an extra one: its failure is not told or counted
 	good  bool          // the last verdict
 	run   int           // how many times in a row
 }
@@ -103,23 +106,28 @@ func (p *probeState) verdict(spec *v1.Probe, good bool) bool {
 	return p.run >= int(threshold)
 }
 
-// hurry brings the next readiness probe forward while a container that has just
-// started is not ready yet. The kubelet probes such a container at every change
-// of its pod's status, at no fixed times; here the gap doubles from eagerGap up
-// to the period, so that a server is ready soon after it listens.
+// hurry brings the next attempt forward while a container that has just started
+// does not answer yet. The kubelet probes the readiness of such a container at
+// every change of its pod's status, at no fixed times; here the gap doubles from
+// eagerGap until periodSeconds is shorter, so that a server is ready soon after
+// it listens.
 func (p *probeState) hurry(now time.Time) {
-	p.gap = max(eagerGap, 2*p.gap)
-	p.at = earliest(p.tick, now.Add(p.gap))
+	p.gap = min(max(eagerGap, 2*p.gap), eagerEnd)
+	if p.gap < eagerEnd {
+		p.at = earliest(p.tick, now.Add(p.gap))
+	}
 }
 
 // judge applies the result of one probe attempt, as the kubelet's prober worker.
 func (s *state) judge(c *container, k probeKind, good bool, now time.Time) {
 	spec, p := c.probeSpec(k), &c.probes[k]
-	crossed := p.verdict(spec, good)
-	if k == readinessProbe && !good && !c.wasReady {
+	if !good && !c.wasReady && k != livenessProbe {
 		p.hurry(now)
+		if p.quiet {
+			return // only what periodSeconds asks for counts as a failure
+		}
 	}
-	switch {
+	switch crossed := p.verdict(spec, good); {
 	case !crossed:
 	case k == readinessProbe:
 		c.Ready = good

@@ -59,13 +59,13 @@ func TestReadiness(t *testing.T) {
 		l.wantLog("probe " + target + "/ready")
 		l.wantReady(true)
 		since := l.condition(v1.PodReady).LastTransitionTime
-		saves := len(l.saves)
+		saves := l.saveCount()
 
-		l.probes[target+"/ready"] = result(probe.Failure, "HTTP probe failed with statuscode: 500")
+		l.set(func() { l.probes[target+"/ready"] = result(probe.Failure, "HTTP probe failed with statuscode: 500") })
 		l.sleep(20 * time.Second)
 		l.wantReady(true) // two failures of three
-		if len(l.saves) != saves {
-			t.Errorf("saved %d times for nothing", len(l.saves)-saves)
+		if got := l.saveCount(); got != saves {
+			t.Errorf("saved %d times for nothing", got-saves)
 		}
 		l.sleep(10 * time.Second)
 		l.wantReady(false)
@@ -78,6 +78,26 @@ func TestReadiness(t *testing.T) {
 		l.set(func() { clear(l.probes) })
 		l.sleep(10 * time.Second)
 		l.wantReady(true)
+	})
+}
+
+// TestSilentServer: the extra attempts end, and the failures they would add are
+// not counted.
+func TestSilentServer(t *testing.T) {
+	pod := probedPod(v1.RestartPolicyAlways)
+	c := &pod.Spec.Containers[0]
+	c.StartupProbe = httpProbe("/startup", func(p *v1.Probe) { p.FailureThreshold = 60 })
+	bubble(t, pod, func(l *test) {
+		l.probes[target+"/startup"] = result(probe.Failure, "refused")
+		l.begin(nil)
+		l.sleep(590*time.Second - 1)
+		if got, want := len(l.took())-3, 59+6; got != want {
+			t.Errorf("attempts in ten minutes: got %d, want %d", got, want)
+		}
+		l.wantState("web", "running", 0)
+		l.set(func() { l.deaf["web"] = true })
+		l.sleep(1)
+		l.wantEvent("Normal Killing spec.containers{web} Container web failed startup probe, will be restarted")
 	})
 }
 
@@ -98,7 +118,7 @@ func TestReadinessHurries(t *testing.T) {
 		l.sleep(time.Second)
 		l.wantReady(true)
 		unhealthy := 0
-		for _, e := range l.events {
+		for _, e := range l.told() {
 			if e == "Warning Unhealthy spec.containers{web} Readiness probe failed: refused" {
 				unhealthy++
 			}

@@ -23,7 +23,8 @@ var unknownEnd = v1.ContainerStateTerminated{
 }
 
 // status is the pod's status at the moment now. Conditions that have not changed
-// since old keep their times.
+// since old keep their times. The steps on the way to it find the container
+// statuses in the order of the spec.
 func (s *state) status(old v1.PodStatus, now time.Time) v1.PodStatus {
 	start := apiTime(s.started)
 	st := v1.PodStatus{
@@ -42,9 +43,9 @@ func (s *state) status(old v1.PodStatus, now time.Time) v1.PodStatus {
 	if s.ended && s.stop != nil {
 		s.settle(&st)
 	}
+	st.Conditions = s.conditions(&st, old.Conditions, now)
 	// As the kubelet: init containers in the order of the spec, others by name.
 	slices.SortFunc(st.ContainerStatuses, func(a, b v1.ContainerStatus) int { return cmp.Compare(a.Name, b.Name) })
-	st.Conditions = s.conditions(&st, old.Conditions, now)
 	return st
 }
 
