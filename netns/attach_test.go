@@ -98,7 +98,7 @@ func TestHostPorts(t *testing.T) {
 
 		m.must(m.Detach(web.UID))
 		for _, client := range []string{"", outside} {
-			if got, err := ask(client, "tcp4", machineAddr+":8080"); err == nil {
+			if got, err := askInVain(client, "tcp4", machineAddr+":8080"); err == nil {
 				t.Errorf("a detached pod still answers %q from %q", got, client)
 			}
 		}
@@ -127,7 +127,7 @@ func TestHostIP(t *testing.T) {
 		{"the outside", outside, machineAddr + ":8081", true},
 		{"the machine", "", "127.0.0.1:8081", false}, // only on the public address
 	} {
-		if _, err := ask(c.ns, "tcp4", c.addr); (err == nil) != c.want {
+		if _, err := askInVain(c.ns, "tcp4", c.addr); (err == nil) != c.want {
 			t.Errorf("%s to %s: %v, want an answer: %v", c.from, c.addr, err, c.want)
 		}
 	}

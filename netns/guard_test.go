@@ -20,7 +20,7 @@ func TestPodCannotReachTheLoopback(t *testing.T) {
 	p := m.pod(tcpAndUDP(8080, 80)...) // with host ports: its link has route_localnet
 	m.serve("", "127.0.0.1:9000")
 	attempt := func(network string) error {
-		_, err := ask(p.NetNS, network, "127.0.0.1:9000")
+		_, err := askInVain(p.NetNS, network, "127.0.0.1:9000")
 		return err
 	}
 	p.do(func() error {
@@ -60,10 +60,11 @@ func TestPodCannotUseAnotherSource(t *testing.T) {
 	})
 	defer heard.Close()
 	arrives := func(source netip.Addr) bool {
-		_, _ = askFrom(liar.NetNS, "udp4", receiver.Addr.String()+":9000", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0)))
+		from := &net.Dialer{Timeout: noAnswer, LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}
+		_, _ = exchange(liar.NetNS, "udp4", receiver.Addr.String()+":9000", from)
 		m.must(heard.SetReadDeadline(time.Now().Add(noAnswer)))
-		_, from, err := heard.ReadFrom(make([]byte, 8))
-		return err == nil && from.(*net.UDPAddr).AddrPort().Addr() == source
+		_, sender, err := heard.ReadFrom(make([]byte, 8))
+		return err == nil && sender.(*net.UDPAddr).AddrPort().Addr().Unmap() == source
 	}
 	if !arrives(liar.Addr) {
 		t.Fatal("the pod's own address does not arrive")

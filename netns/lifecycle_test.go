@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestAttachChangesPorts(t *testing.T) {
 	web.Ports = tcpAndUDP(8090, 80)
 	m.must(m.Attach(web.Attachment))
 	m.wantSeen("the machine", "", "127.0.0.1:8090", Gateway.String())
-	if _, err := ask("", "tcp4", "127.0.0.1:8080"); err == nil {
+	if _, err := askInVain("", "tcp4", "127.0.0.1:8080"); err == nil {
 		t.Error("a port that the pod no longer has still answers")
 	}
 }
@@ -90,6 +91,14 @@ func TestDetach(t *testing.T) {
 	m := newMachine(t)
 	staying, going := m.pod(tcpAndUDP(8081, 80)...), m.pod(tcpAndUDP(8082, 80)...)
 	m.serve(staying.NetNS, ":80")
+	for _, want := range []string{
+		"link " + m.linkName(going.UID), "link " + m.gatewayLink(), "firewall table podrun-test",
+		"address " + going.UID + " -> " + going.Addr.String(), "address " + going.Addr.String() + " -> " + going.UID,
+	} {
+		if left, err := m.Leftovers(); err != nil || !slices.Contains(left, want) {
+			t.Errorf("Leftovers does not name %q: %v, %q", want, err, left)
+		}
+	}
 	m.must(m.Detach(going.UID))
 	m.must(m.Detach(going.UID)) // again
 	m.must(m.Detach("never-was"))

@@ -258,16 +258,23 @@ func (m *machine) serve(ns, addr string) {
 
 // ask connects from a namespace ("" is the machine) and returns what the server
 // sees as the client's address.
-func ask(ns, network, addr string) (string, error) { return askFrom(ns, network, addr, nil) }
+func ask(ns, network, addr string) (string, error) {
+	return exchange(ns, network, addr, &net.Dialer{Timeout: patience})
+}
 
-func askFrom(ns, network, addr string, local net.Addr) (seen string, err error) {
+// askInVain is ask where no answer is expected.
+func askInVain(ns, network, addr string) (string, error) {
+	return exchange(ns, network, addr, &net.Dialer{Timeout: noAnswer})
+}
+
+func exchange(ns, network, addr string, d *net.Dialer) (seen string, err error) {
 	err = within(ns, func() error {
-		c, err := (&net.Dialer{Timeout: patience, LocalAddr: local}).Dial(network, addr)
+		c, err := d.Dial(network, addr)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(d.Timeout)); err != nil {
 			return err
 		}
 		if network == "udp4" {

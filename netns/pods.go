@@ -81,7 +81,9 @@ func (h Host) changeRules(f func(*rules, elements) error) error {
 	if err != nil {
 		return fmt.Errorf("open netfilter socket: %w", err)
 	}
-	defer r.conn.CloseLasting()
+	// On a goroutine, because closing the socket waits for RCU when something was
+	// removed (nft_rcv_nl_event, 10 ms): the change itself is in force after Flush.
+	defer func() { go r.conn.CloseLasting() }()
 	have, err := r.read()
 	if err != nil {
 		return fmt.Errorf("read firewall table %s: %w", r.table.Name, err)

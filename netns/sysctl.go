@@ -59,7 +59,6 @@ func hostSysctls(link string, ports bool) []sysctl {
 		{key: "ipv6/conf/" + link + "/disable_ipv6", value: "1", optional: true},
 		{key: v4 + "forwarding", value: "1"},
 		{key: v4 + "accept_redirects", value: "0"},
-		{key: v4 + "send_redirects", value: "0"},
 		// The table's guard refuses a forged source already; this also says so where an
 		// administrator looks for it. (The larger one of this and conf/all counts.)
 		{key: v4 + "rp_filter", value: "1"},
