@@ -39,7 +39,7 @@ func harmless(v reflect.Value, r rule) bool {
 	pointer := v.Kind() == reflect.Pointer
 	if pointer {
 		if v.IsNil() {
-			return true // what the document says there is wrong, and complained of
+			return true // nothing was decoded, which the document's reader has complained of
 		}
 		v = v.Elem()
 	}

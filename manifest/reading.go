@@ -56,6 +56,7 @@ func (r *reading) field(f document.Field, fields fieldTable) bool {
 		return rule.class == honoured
 	case rule.class == ignored:
 		r.notes = append(r.notes, Note{f.Position, f.Path.String(), rule.reason})
+	case r.explained(f.Path.String()): // has the wrong type, too
 	default:
 		text := "is not supported by podrun"
 		if rule.reason != "" {
