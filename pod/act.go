@@ -46,7 +46,7 @@ func (l *Life) act(ctx context.Context, a action) {
 	c, attempt, r := a.on, a.on.Attempt, l.cfg.Runtime
 	switch a.kind {
 	case actPrepare:
-		work, dirty := l.attempt(ctx, c), c.dirty
+		work, dirty := l.attempt(ctx, c), c.Dirty
 		l.fly(func() func(*state, time.Time) {
 			p := prepare(work, r, c, attempt, dirty)
 			return func(s *state, now time.Time) { s.observePrepared(c, p, now) }

@@ -53,8 +53,9 @@ func after(now time.Time, length time.Duration) Deadline {
 
 func (d Deadline) passed(now time.Time) bool { return !now.Before(d.At) }
 
-// resume turns a deadline read from disk, which is wall time, into one that the
-// wall clock can no longer move: time.Time's monotonic reading comes from now.
+// resume turns a deadline in wall time, read from disk or told by somebody else,
+// into one that the wall clock can no longer move: time.Time's monotonic reading
+// comes from now. What lies in the past has passed now.
 func (d Deadline) resume(now time.Time) Deadline {
 	if d == (Deadline{}) {
 		return d

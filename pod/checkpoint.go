@@ -51,6 +51,8 @@ type Record struct {
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
 	// Removed: what an exited attempt left was removed.
 	Removed bool `json:"removed,omitempty"`
+	// Dirty: something of an attempt may exist although none is in hand.
+	Dirty bool `json:"dirty,omitempty"`
 	// Kill is set while a failed probe ends the container; ProbeKilled says
 	// that one did.
 	Kill        *Deadline `json:"kill,omitempty"`
@@ -131,7 +133,7 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 		attempt, found := alive[r.Name]
 		switch r.Stage {
 		case stagePreparing, stagePrepared:
-			c.Stage, c.dirty = stageWaiting, true
+			c.Stage, c.Dirty = stageWaiting, true
 		case stageStarting, stageRunning:
 			c.lost = !found || attempt != r.Attempt
 			c.resumed = !c.lost && r.Stage == stageStarting

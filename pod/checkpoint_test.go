@@ -227,6 +227,33 @@ func TestResumeAfterTheClockWasSet(t *testing.T) {
 	}
 }
 
+// TestClockSetBackWhileItLives: a delay that was counted from a time in the
+// future is no longer than it was written.
+func TestClockSetBackWhileItLives(t *testing.T) {
+	pod := probedPod(v1.RestartPolicyAlways)
+	pod.Spec.Containers[0].ReadinessProbe = httpProbe("/ready", func(p *v1.Probe) { p.InitialDelaySeconds = 5 })
+	c := newState(pod, noon).app[0]
+	for _, tt := range []struct{ started, want time.Duration }{
+		{24 * time.Hour, 5 * time.Second},
+		{0, 5 * time.Second},
+		{-2 * time.Second, 3 * time.Second},
+		{-24 * time.Hour, 0},
+	} {
+		c.armProbes(noon.Add(tt.started), noon)
+		if got := c.probes[readinessProbe].at.Sub(noon); got != tt.want {
+			t.Errorf("started at %v: first probe in %v, want %v", tt.started, got, tt.want)
+		}
+	}
+	s := newState(newPod(v1.RestartPolicyAlways, "web"), noon)
+	c = s.app[0]
+	c.Crash = Backoff{Delay: 20 * time.Second, Updated: noon}
+	at(stageRunning)(c)
+	s.end(c, Exit{Code: 1, At: noon.Add(-time.Hour)}, noon)
+	if c.NotBefore.At.Sub(noon) != 0 {
+		t.Errorf("ended an hour ago: waits %v", c.NotBefore.At.Sub(noon))
+	}
+}
+
 func TestCheckpointReads(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	want := Record{

@@ -41,8 +41,8 @@ type preparation struct {
 
 func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 	c.flight, c.cancelled = false, false
-	c.dirty = r.dirty != nil
-	if r.step != stepImage {
+	c.Dirty = r.dirty != nil
+	if r.image != (ImageStatus{}) {
 		c.Image, c.ImageID = r.image.Ref, r.image.ID
 		s.imageEvent(c, r.image, now)
 	}
@@ -223,7 +223,7 @@ func exitReason(e Exit) string {
 
 func (s *state) observeRemoved(c *container, err error, now time.Time) {
 	c.flight = false
-	c.dirty, c.residue = err != nil, nil
+	c.Dirty, c.residue = err != nil, nil
 	if err != nil {
 		c.removals++
 		if c.removals < removeTries {

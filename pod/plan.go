@@ -70,7 +70,7 @@ func (s *state) clean() bool {
 // one needs its place, and after one that is not wanted any more.
 func (s *state) planRemoval(p *plan, c *container, now time.Time) {
 	over := c.Stage == stageExited && !c.Removed
-	unwanted := s.leaving() && (c.Stage == stagePrepared || c.Stage == stageWaiting && c.dirty && c.residue == nil)
+	unwanted := s.leaving() && (c.Stage == stagePrepared || c.Stage == stageWaiting && c.Dirty && c.residue == nil)
 	switch {
 	case c.flight || !over && !unwanted:
 	case now.Before(c.remove):

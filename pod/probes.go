@@ -51,12 +51,10 @@ func (c *container) probeSpec(k probeKind) *v1.Probe {
 // armProbes sets the first attempt of each probe: initialDelaySeconds after the
 // start, without the random wait that spreads a kubelet's many pods.
 func (c *container) armProbes(started, now time.Time) {
-	if started.After(now) {
-		started = now // the clock was set back
-	}
 	for k := range probeKinds {
 		if spec := c.probeSpec(k); spec != nil {
-			at := started.Add(seconds(spec.InitialDelaySeconds, 0))
+			delay := seconds(spec.InitialDelaySeconds, 0)
+			at := Deadline{At: started.Add(delay), Length: delay}.resume(now).At
 			c.probes[k] = probeState{at: at, tick: at}
 		}
 	}

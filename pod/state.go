@@ -45,7 +45,6 @@ type container struct {
 
 	flight    bool      // a prepare, start or remove of this container is under way
 	cancelled bool      // and was told to give up
-	dirty     bool      // something of the attempt may exist although it was not created
 	lost      bool      // not among the living: its Exit will be told
 	early     *Exit     // told before Start's answer
 	resumed   bool      // being started when the monitor died, and alive
@@ -109,7 +108,7 @@ func (c *container) onTheWay() bool {
 
 // clean reports whether nothing of the container exists and nothing is under way.
 func (c *container) clean() bool {
-	return !c.flight && !c.exists() && (c.Stage != stageExited || c.Removed) && (!c.dirty || c.residue != nil)
+	return !c.flight && !c.exists() && (c.Stage != stageExited || c.Removed) && (!c.Dirty || c.residue != nil)
 }
 
 // restarts reports whether the policy starts the container again after its last
