@@ -47,7 +47,6 @@ func NewCgroup(path string, r *cgroups.Resources) (*Cgroup, error) {
 	if !set {
 		r = &cgroups.Resources{}
 	}
-	r.SkipDevices = true // the containers' own groups say which devices they may use
 	m, err := manager.New(&cgroups.Cgroup{Path: path, Resources: r})
 	if err != nil {
 		return nil, fmt.Errorf("find the cgroup hierarchies: %w", err)
@@ -55,6 +54,7 @@ func NewCgroup(path string, r *cgroups.Resources) (*Cgroup, error) {
 	if err := m.Apply(-1); err != nil {
 		return nil, fmt.Errorf("make cgroup %s: %w", path, err)
 	}
+	r.SkipDevices = true // the containers' own groups say which devices they may use
 	c := &Cgroup{path: path, manager: m}
 	if set {
 		if err := m.Set(r); err != nil {
