@@ -87,35 +87,26 @@ func (f *file) rewindTruncated() error {
 // successor opens the file that follows f: the next part of the same attempt if f was rotated, else the first of the next
 // attempt. nil without an error means that there is none yet.
 func (r *reader) successor(f *file) (*file, error) {
-	path := Path(r.directory, r.attempt)
-	current, err := openFile(path, false)
-	if err != nil {
-		return nil, err
-	}
-	if current != nil && f != nil {
-		if info, err := current.Stat(); err == nil && f.same(info) {
-			current.Close()
-			return r.nextAttempt()
-		}
-	}
-	// As in snapshot, the current file is open before the old ones are listed.
-	next, err := r.nextPart(f, current, path)
-	if next == nil && err == nil {
-		next, current = current, nil
-	}
-	current.close()
-	if next == nil && err == nil {
+	if info, err := os.Stat(Path(r.directory, r.attempt)); err == nil && f != nil && f.same(info) {
 		return r.nextAttempt()
 	}
-	return next, err
-}
-
-// nextPart opens the oldest part that is newer than f and older than current.
-func (r *reader) nextPart(f, current *file, path string) (*file, error) {
-	old, err := oldParts(r.directory, filepath.Base(path))
+	current, old, err := r.list()
 	if err != nil {
 		return nil, err
 	}
+	next, err := r.nextPart(f, old)
+	if next != nil || err != nil {
+		current.close()
+		return next, err
+	}
+	if current != nil {
+		return current, nil
+	}
+	return r.nextAttempt()
+}
+
+// nextPart opens the oldest of the old parts that is newer than f, if there is one.
+func (r *reader) nextPart(f *file, old []part) (*file, error) {
 	for _, p := range old {
 		if p.stamp <= r.seen {
 			continue
@@ -124,17 +115,11 @@ func (r *reader) nextPart(f, current *file, path string) (*file, error) {
 		if err != nil {
 			return nil, err
 		}
-		if next == nil {
-			continue
-		}
-		info, err := next.Stat()
-		if err == nil && current != nil && current.same(info) {
-			// It was rotated since; it is next all the same.
-			next.Close()
-			return nil, nil
-		}
 		r.seen = p.stamp
-		if err == nil && f != nil && f.same(info) {
+		if next == nil {
+			continue // removed meanwhile
+		}
+		if info, err := next.Stat(); err == nil && f != nil && f.same(info) {
 			next.Close()
 			continue
 		}

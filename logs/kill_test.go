@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func openDescriptors() int {
 }
 
 // killOptions rotate often and remove nothing.
-var killOptions = Options{MaxBytes: 200 << 10, MaxFiles: 1 << 20}
+var killOptions = Options{MaxBytes: 400 << 10, MaxFiles: 1 << 20}
 
 func childWriter(path string) error {
 	position, err := MapPosition(os.NewFile(3, "memory"), 0)
@@ -112,11 +113,24 @@ func numbered(n, size int) string {
 	return fmt.Sprintf("%d %d %s\n", n, size, strings.Repeat(string(rune('a'+n%26)), size))
 }
 
+// awaitTurns waits until the writer has stored so many places, and a moment longer: the phases of a batch are over in
+// microseconds, and a kill at a random time would seldom find them.
+func awaitTurns(p *Position, turns uint64, longer time.Duration) {
+	want := atomic.LoadUint64(&p.slot.turn) + turns
+	for deadline := time.Now().Add(50 * time.Millisecond); atomic.LoadUint64(&p.slot.turn) < want; {
+		if time.Now().After(deadline) {
+			return
+		}
+	}
+	for moment := time.Now(); time.Since(moment) < longer; {
+	}
+}
+
 // TestKill kills the writer at random moments and replaces it, as pause does with the monitor.
 func TestKill(t *testing.T) {
-	kills := 300
+	kills := 100
 	if testing.Short() {
-		kills = 30
+		kills = 20
 	}
 	directory := t.TempDir()
 	path := Path(directory, 0)
@@ -125,6 +139,11 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer memory.Close()
+	position, err := MapPosition(memory, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer position.Close()
 	descriptors := []*os.File{memory}
 	stop := make(chan struct{})
 	var sources errgroup.Group
@@ -137,6 +156,13 @@ func TestKill(t *testing.T) {
 			printed[i], err = printNumbered(write, stop, uint64(i))
 			return err
 		})
+	}
+	var ended atomic.Bool
+	var followers errgroup.Group
+	var followed [2]bytes.Buffer
+	for i := range followed {
+		o := ReadOptions{Tail: All, Follow: true, Ended: ended.Load, Streams: []Stream{Stream(i)}}
+		followers.Go(func() error { return Read(t.Context(), directory, o, &followed[i]) })
 	}
 	start := func() (*exec.Cmd, *bytes.Buffer) {
 		cmd := exec.Command("/proc/self/exe")
@@ -151,8 +177,7 @@ func TestKill(t *testing.T) {
 	}
 	for range kills {
 		cmd, complaints := start()
-		// A writer needs some milliseconds to start.
-		time.Sleep(time.Duration(rand.IntN(20_000)) * time.Microsecond)
+		awaitTurns(position, 1+rand.Uint64N(30), time.Duration(rand.IntN(20))*time.Microsecond)
 		cmd.Process.Kill()
 		cmd.Wait()
 		if status := cmd.ProcessState.Sys().(interface{ Signal() unix.Signal }); status.Signal() != unix.SIGKILL {
@@ -166,6 +191,20 @@ func TestKill(t *testing.T) {
 	}
 	if err := sources.Wait(); err != nil {
 		t.Fatal(err)
+	}
+	ended.Store(true)
+	if err := followers.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range followed {
+		n := 0
+		for line := range bytes.Lines(followed[i].Bytes()) {
+			checkLine(t, bytes.TrimSuffix(line, []byte("\n")), n)
+			n++
+		}
+		if n != printed[i] {
+			t.Errorf("%s: followed %d lines, want %d", Stream(i), n, printed[i])
+		}
 	}
 	old, err := oldParts(directory, filepath.Base(path))
 	if err != nil {
@@ -268,10 +307,10 @@ func TestResume(t *testing.T) {
 			w := newWriter(t, path, position, Options{})
 			var copies errgroup.Group
 			// stdout comes first and has to wait for what the dead writer left of stderr.
+			nothing, idleStream := newStream(t)
+			copies.Go(func() error { return w.Copy(Stdout, idleStream) })
+			nothing.Close()
 			write, p := newStream(t)
-			copies.Go(func() error { return w.Copy(Stdout, p) })
-			write.Close()
-			write, p = newStream(t)
 			if _, err := p.StageWrite.WriteString(test.stage); err != nil {
 				t.Fatal(err)
 			}

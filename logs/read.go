@@ -169,32 +169,49 @@ func (f *file) same(info os.FileInfo) bool {
 	return err == nil && os.SameFile(own, info)
 }
 
-// snapshot opens all files of the attempt, the oldest first. It opens the current one before it looks for old ones, so
-// that a rotation in between takes away nothing.
-func (r *reader) snapshot() (files []*file, err error) {
+// list opens the current file of the attempt, nil if it is not there, and names the old parts, which are all older. A
+// directory that changes while it is read may show a newer name and not an older one, so the list only counts if no
+// rotation came in between.
+func (r *reader) list() (current *file, old []part, err error) {
 	path := Path(r.directory, r.attempt)
-	current, err := openFile(path, false)
-	if err != nil {
-		return nil, err
+	for {
+		if current, err = openFile(path, false); err != nil {
+			return nil, nil, err
+		}
+		if old, err = oldParts(r.directory, filepath.Base(path)); err != nil {
+			current.close()
+			return nil, nil, err
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && current != nil && current.same(info), errors.Is(err, os.ErrNotExist) && current == nil:
+			return current, old, nil
+		case err != nil && !errors.Is(err, os.ErrNotExist):
+			current.close()
+			return nil, nil, fmt.Errorf("read log: %w", err)
+		}
+		current.close()
 	}
-	old, err := oldParts(r.directory, filepath.Base(path))
+}
+
+// snapshot opens all files of the attempt, the oldest first.
+func (r *reader) snapshot() (files []*file, err error) {
+	current, old, err := r.list()
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range old {
 		f, err := openFile(filepath.Join(r.directory, p.name), p.zipped)
 		if err != nil {
+			current.close()
+			closeFiles(files)
 			return nil, err
 		}
-		if f == nil {
-			continue // removed meanwhile
+		if f != nil { // it may have been removed meanwhile
+			f.stamp = p.stamp
+			files = append(files, f)
 		}
-		r.seen, f.stamp = p.stamp, p.stamp
-		if info, err := f.Stat(); current != nil && err == nil && current.same(info) {
-			f.Close()
-			break
-		}
-		files = append(files, f)
+		r.seen = p.stamp
 	}
 	if current != nil {
 		files = append(files, current)
