@@ -10,6 +10,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"podrun/manifest/check"
 )
 
 // EnvSource is what a container's environment is made of.
@@ -147,7 +149,7 @@ func (s EnvSource) secret(name string, opt *bool) (*v1.Secret, error) {
 // field is the value of a fieldRef. A label or annotation that the Pod does not have is empty.
 func (s EnvSource) field(path string) (string, error) {
 	pod := s.Pod
-	if base, key, ok := subscript(path); ok {
+	if base, key, ok := check.Subscript(path); ok {
 		switch base {
 		case "metadata.labels":
 			return pod.Labels[key], nil

@@ -1,14 +1,15 @@
 // Package manifest turns the bytes of Kubernetes manifests into typed, defaulted and validated objects, and
 // says where each complaint stands. It owns which kinds and which fields podrun honours (one table, see
-// fields.go), the rules for their values, the references between objects, and the environment that a
-// container's env and envFrom come to. It leaves to document how YAML is read, to its caller where the
-// bytes come from, and to runtime, volumes and pod what the fields do. It does no I/O.
+// fields.go), their defaults, the references between objects, and the environment that a container's env
+// and envFrom come to. It leaves to document how YAML is read, to check the rules for values, to its caller
+// where the bytes come from, and to runtime, volumes and pod what the fields do. It does no I/O.
 package manifest
 
 import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"podrun/manifest/check"
 	"podrun/manifest/document"
 )
 
@@ -137,7 +138,7 @@ func (p *parser) pod(v document.Value) {
 	r := p.read(v, "Pod", pod, podFields())
 	pod.Status = v1.PodStatus{}
 	setPodDefaults(pod)
-	r.check(validatePod(pod))
+	r.check(check.Pod(pod))
 	if p.keep(r, pod) {
 		p.objects.Pods = append(p.objects.Pods, pod)
 	}
@@ -149,7 +150,7 @@ func (p *parser) configMap(v document.Value) {
 	if cm.Data == nil {
 		cm.Data = map[string]string{}
 	}
-	r.check(validateConfigMap(cm))
+	r.check(check.ConfigMap(cm))
 	if p.keep(r, cm) {
 		p.objects.ConfigMaps = append(p.objects.ConfigMaps, cm)
 	}
@@ -159,7 +160,7 @@ func (p *parser) secret(v document.Value) {
 	s := &v1.Secret{}
 	r := p.read(v, "Secret", s, objectFields())
 	setSecretDefaults(s)
-	r.check(validateSecret(s))
+	r.check(check.Secret(s))
 	if p.keep(r, s) {
 		p.objects.Secrets = append(p.objects.Secrets, s)
 	}
@@ -170,7 +171,7 @@ func (p *parser) claim(v document.Value) {
 	r := p.read(v, "PersistentVolumeClaim", c, claimFields())
 	c.Status = v1.PersistentVolumeClaimStatus{}
 	setClaimDefaults(c)
-	r.check(validateClaim(c))
+	r.check(check.Claim(c))
 	if p.keep(r, c) {
 		p.objects.Claims = append(p.objects.Claims, c)
 	}

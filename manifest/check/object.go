@@ -1,4 +1,4 @@
-package manifest
+package check
 
 import (
 	"encoding/json"
@@ -9,7 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-func validateConfigMap(cm *v1.ConfigMap) field.ErrorList {
+// ConfigMap complains of a ConfigMap.
+func ConfigMap(cm *v1.ConfigMap) field.ErrorList {
 	errs := validateMeta(&cm.ObjectMeta)
 	size := 0
 	for key, value := range cm.Data {
@@ -45,7 +46,8 @@ func secretKeys(t v1.SecretType) []string {
 	return nil
 }
 
-func validateSecret(s *v1.Secret) field.ErrorList {
+// Secret complains of a Secret, whose stringData has gone into data.
+func Secret(s *v1.Secret) field.ErrorList {
 	errs := validateMeta(&s.ObjectMeta)
 	path := field.NewPath("data")
 	size := 0
@@ -73,7 +75,8 @@ func validateSecret(s *v1.Secret) field.ErrorList {
 	return errs
 }
 
-func validateClaim(c *v1.PersistentVolumeClaim) field.ErrorList {
+// Claim complains of a PersistentVolumeClaim with its defaults.
+func Claim(c *v1.PersistentVolumeClaim) field.ErrorList {
 	errs := validateMeta(&c.ObjectMeta)
 	path := field.NewPath("spec")
 	if len(c.Spec.AccessModes) == 0 {

@@ -1,20 +1,22 @@
-package manifest
+package check_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"podrun/manifest"
 )
 
 // complaints parses one object and gives what is wrong with it, without the positions.
 func complaints(t *testing.T, data string) string {
 	t.Helper()
-	_, err := Parse([]Source{{"f", []byte(data)}}, Options{})
+	_, err := manifest.Parse([]manifest.Source{{Name: "f", Data: []byte(data)}}, manifest.Options{})
 	if err == nil {
 		return ""
 	}
 	var lines []string
-	for _, p := range err.(Problems) {
+	for _, p := range err.(manifest.Problems) {
 		lines = append(lines, p.Path+": "+p.Text)
 	}
 	return strings.Join(lines, "\n")
@@ -44,7 +46,7 @@ func TestValidateMeta(t *testing.T) {
 		{"a label with spaces", "{name: a, labels: {a: b c}}", `metadata.labels[a]: Invalid value: "b c": a valid label must be an empty string or consist of alphanumeric`},
 		{"a label's name with two slashes", "{name: a, labels: {a/b/c: d}}", `metadata.labels[a/b/c]: Invalid value: "a/b/c": a valid label key must consist of`},
 		{"an annotation's name with spaces", "{name: a, annotations: {a b: d}}", `metadata.annotations[a b]: Invalid value: "a b": name part must consist of`},
-		{"too much annotation", "{name: a, annotations: {a: " + strings.Repeat("x", maxAnnotations) + "}}", "metadata.annotations: Too long: may not be more than 262144 bytes"},
+		{"too much annotation", "{name: a, annotations: {a: " + strings.Repeat("x", 256<<10) + "}}", "metadata.annotations: Too long: may not be more than 262144 bytes"},
 	})
 }
 

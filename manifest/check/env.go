@@ -1,4 +1,4 @@
-package manifest
+package check
 
 import (
 	"strings"
@@ -69,7 +69,7 @@ func validateFieldRef(ref *v1.ObjectFieldSelector, path *field.Path) field.Error
 	if ref.FieldPath == "" {
 		return field.ErrorList{field.Required(at, "")}
 	}
-	if base, key, ok := subscript(ref.FieldPath); ok {
+	if base, key, ok := Subscript(ref.FieldPath); ok {
 		switch base {
 		case "metadata.labels":
 			return invalid(at, key, validation.IsQualifiedName(key))
@@ -82,8 +82,8 @@ func validateFieldRef(ref *v1.ObjectFieldSelector, path *field.Path) field.Error
 		"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs")
 }
 
-// subscript takes metadata.labels['app'] apart.
-func subscript(fieldPath string) (base, key string, ok bool) {
+// Subscript takes metadata.labels['app'] apart.
+func Subscript(fieldPath string) (base, key string, ok bool) {
 	inner, ok := strings.CutSuffix(fieldPath, "']")
 	if !ok {
 		return "", "", false

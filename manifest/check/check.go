@@ -1,4 +1,7 @@
-package manifest
+// Package check holds the values of defaulted objects against the rules of Kubernetes. It owns those rules
+// for the fields that podrun honours; they and their words are upstream's (pkg/apis/core/validation). It
+// leaves to manifest which fields these are: a field that is refused there is not judged here, too.
+package check
 
 import (
 	"strings"
@@ -9,13 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// The rules and the words of this file and its siblings are those of upstream's pkg/apis/core/validation,
-// for the fields that podrun honours. Fields that it refuses are judged by the table in fields.go alone.
-
 // maxAnnotations is the total size of an object's annotations that an API server takes.
 const maxAnnotations = 256 << 10
 
-func validatePod(pod *v1.Pod) field.ErrorList {
+// Pod complains of a Pod, each complaint with its field's path. The defaults must have been filled in.
+func Pod(pod *v1.Pod) field.ErrorList {
 	spec, path := &pod.Spec, field.NewPath("spec")
 	errs := validateMeta(&pod.ObjectMeta)
 	errs = append(errs, oneOf(path.Child("restartPolicy"), spec.RestartPolicy, v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever)...)
