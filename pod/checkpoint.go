@@ -92,7 +92,7 @@ func (s *state) checkpoint(status v1.PodStatus) Checkpoint {
 		stop := *s.stop
 		p.Stop = &stop
 	}
-	for _, c := range s.all() {
+	for _, c := range s.all {
 		r := c.Record
 		if r.Kill != nil {
 			kill := *r.Kill
@@ -134,6 +134,9 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 		switch r.Stage {
 		case stagePreparing, stagePrepared:
 			c.Stage, c.Dirty = stageWaiting, true
+		case stageExited:
+			// A removal that was given up is worth another try.
+			c.Removed = r.Removed && !r.Dirty
 		case stageStarting, stageRunning:
 			c.lost = !found || attempt != r.Attempt
 			c.resumed = !c.lost && r.Stage == stageStarting

@@ -100,6 +100,23 @@ func TestResumeBackoff(t *testing.T) {
 	})
 }
 
+func TestResumeAfterAFailedRemoval(t *testing.T) {
+	bubble(t, newPod(v1.RestartPolicyNever, "web", "log"), func(l *test) {
+		l.always["remove web"] = errBroken
+		l.begin(nil)
+		l.exit("web", Exit{})
+		l.sleep(time.Second)
+		l.set(func() { clear(l.always) })
+		l.took()
+		l.kill9()
+		l.wantLog("remove web 0")
+		l.exit("log", Exit{})
+		if o, err := l.wait(); err != nil || o.Status.Phase != v1.PodSucceeded {
+			t.Errorf("got %s, %v", o.Status.Phase, err)
+		}
+	})
+}
+
 func TestResumeStop(t *testing.T) {
 	bubble(t, newPod(v1.RestartPolicyAlways, "web"), func(l *test) {
 		l.deaf["web"] = true

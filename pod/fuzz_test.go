@@ -72,7 +72,7 @@ type fuzzed struct {
 }
 
 func (z *fuzzed) name(n int) string {
-	all := z.life.state.all()
+	all := z.life.state.all
 	return all[n%len(all)].Name
 }
 
@@ -193,7 +193,7 @@ func (z *fuzzed) checkOrder() {
 		if n, _ := fmt.Sscan(entry, &verb, &name, &attempt); n < 3 || verb != "start" || attempt > 0 {
 			continue
 		}
-		for _, c := range z.life.state.all() {
+		for _, c := range z.life.state.all {
 			if c.Name == name {
 				break
 			}

@@ -197,6 +197,9 @@ func TestNotMade(t *testing.T) {
 				if !ok || n.Step != tt.step || n.Reason != tt.reason || !errors.Is(err, errBroken) {
 					t.Errorf("got %#v", err)
 				}
+				if got, want := err.Error(), tt.step+" container "+tt.fail[len(tt.fail)-1:]+": broken"; got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
 				if len(l.exists) > 0 || time.Since(began) > time.Second {
 					t.Errorf("left: %v after %v", l.exists, time.Since(began))
 				}
@@ -286,6 +289,9 @@ func TestIdle(t *testing.T) {
 	bubble(t, newPod(v1.RestartPolicyAlways, "web"), func(l *test) {
 		l.begin(nil)
 		n := l.saveCount()
+		if n > 3 { // what is begun, what is released, what runs
+			t.Errorf("saved %d times on the way up", n)
+		}
 		if p := l.life.state.plan(time.Now()); len(p.actions) > 0 || !p.wake.IsZero() {
 			t.Errorf("a pod without probes: plans %v, wakes at %v", p.actions, p.wake)
 		}

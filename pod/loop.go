@@ -223,7 +223,7 @@ func (l *Life) finish(ctx context.Context) (Outcome, error) {
 		return Outcome{}, context.Cause(ctx)
 	}
 	var residue []error
-	for _, c := range s.all() {
+	for _, c := range s.all {
 		if c.residue != nil {
 			residue = append(residue, c.residue)
 		}

@@ -43,7 +43,7 @@ func (s *state) plan(now time.Time) plan {
 		// The containers are left to the next monitor.
 		return plan{done: true}
 	}
-	for _, c := range s.all() {
+	for _, c := range s.all {
 		s.planRemoval(&p, c, now)
 		s.planEnd(&p, c, now)
 		s.planProbes(&p, c, now)
@@ -58,7 +58,7 @@ func (s *state) plan(now time.Time) plan {
 }
 
 func (s *state) clean() bool {
-	for _, c := range s.all() {
+	for _, c := range s.all {
 		if !c.clean() {
 			return false
 		}

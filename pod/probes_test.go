@@ -2,7 +2,11 @@ package pod
 
 import (
 	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -241,6 +245,45 @@ func TestProbeWithoutVerdict(t *testing.T) {
 		l.sleep(10 * time.Second)
 		l.wantEvent("Warning ProbeWarning spec.containers{web} Liveness probe warning: moved")
 	})
+}
+
+// TestRealProbe asks a real server in real time.
+func TestRealProbe(t *testing.T) {
+	asked := make(chan string, 8)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Header.Get("X-Why") }))
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(port)
+	pod := probedPod(v1.RestartPolicyAlways)
+	c := &pod.Spec.Containers[0]
+	c.Ports[0].ContainerPort = int32(n)
+	c.ReadinessProbe = httpProbe("/ready", func(p *v1.Probe) { p.HTTPGet.HTTPHeaders = []v1.HTTPHeader{{Name: "X-Why", Value: "because"}} })
+	m := newMachine()
+	ready := make(chan bool, 1)
+	m.life = New(Config{Pod: pod, Runtime: m, Prober: &probe.Prober{}, PodIP: "127.0.0.1", Save: func(p Checkpoint) {
+		if p.Status.ContainerStatuses[0].Ready {
+			select {
+			case ready <- true:
+			default:
+			}
+		}
+	}})
+	done := make(chan error)
+	go func() {
+		_, err := m.life.Run(t.Context())
+		done <- err
+	}()
+	if got := <-asked; got != "because" {
+		t.Errorf("header: got %q", got)
+	}
+	<-ready
+	m.life.Stop(nil)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestThresholds(t *testing.T) {

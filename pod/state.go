@@ -25,7 +25,8 @@ type state struct {
 	pod     *v1.Pod
 	init    []*container
 	app     []*container
-	started time.Time // the pod's startTime
+	all     []*container // both, in the order in which they start
+	started time.Time    // the pod's startTime
 	// everStarted: from here on a failing container is a state of the pod.
 	everStarted bool
 	stop        *Stop
@@ -70,16 +71,12 @@ func newState(pod *v1.Pod, now time.Time) *state {
 		c := &pod.Spec.Containers[i]
 		s.app = append(s.app, &container{Record: Record{Name: c.Name}, spec: c})
 	}
+	s.all = append(append(s.all, s.init...), s.app...)
 	return s
 }
 
-// all lists the containers in the order in which they start.
-func (s *state) all() []*container {
-	return append(append(make([]*container, 0, len(s.init)+len(s.app)), s.init...), s.app...)
-}
-
 func (s *state) find(name string) *container {
-	for _, c := range s.all() {
+	for _, c := range s.all {
 		if c.Name == name {
 			return c
 		}

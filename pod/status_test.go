@@ -9,15 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"podrun/probe"
-
 	v1 "k8s.io/api/core/v1"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
-
-// What probes for real fits what asks for it.
-var _ Prober = (*probe.Prober)(nil)
 
 // TestStatusDocument pairs a pod in the middle of its life with its status as
 // the API shows it.

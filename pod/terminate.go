@@ -19,7 +19,7 @@ func (s *state) requestStop(grace *int64, now time.Time) {
 		return
 	}
 	s.stop = &Stop{Deadline: after(now, length)}
-	for _, c := range s.all() {
+	for _, c := range s.all {
 		if c.Stage == stageStarting || c.Stage == stageRunning {
 			c.Ready = false
 			s.normal(c, now, "Killing", "Stopping container %s", c.Name)
