@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -113,6 +114,44 @@ func TestDetach(t *testing.T) {
 	m.must(m.Detach(staying.UID))
 	if left, err := m.Leftovers(); err != nil || len(left) > 0 {
 		t.Errorf("after the last pod: %v, %q", err, left)
+	}
+}
+
+// Two instances share the machine, and the prefix that links have by default.
+func TestTwoInstances(t *testing.T) {
+	m := newMachine(t)
+	outside := m.outside()
+	second := &machine{TB: t, Host: childHost(t.TempDir())}
+	second.Instance, second.Subnet = "test2", netip.MustParsePrefix("10.248.0.0/16")
+	a, b := m.pod(tcpAndUDP(8081, 80)...), second.pod(tcpAndUDP(8082, 80)...)
+	m.serve(a.NetNS, ":80")
+	m.serve(b.NetNS, ":80")
+	m.wantSeen("a pod of the other instance", a.NetNS, b.Addr.String()+":80", a.Addr.String())
+	m.wantSeen("a pod of the other instance", b.NetNS, machineAddr+":8081", b.Addr.String())
+	m.must(m.Detach(a.UID))
+	m.wantSeen("the outside", outside, machineAddr+":8082", outsideAddr)
+	m.wantSeen("the machine", "", "127.0.0.1:8082", Gateway.String())
+	m.wantSeen("the pod itself", b.NetNS, Gateway.String()+":8082", Gateway.String())
+	m.must(second.Detach(b.UID))
+	if left, err := second.Leftovers(); err != nil || len(left) > 0 {
+		t.Errorf("left of the second instance: %v, %q", err, left)
+	}
+}
+
+func TestAnotherLinkPrefix(t *testing.T) {
+	m := newMachine(t)
+	m.pod()
+	changed := m.Host
+	changed.LinkPrefix = "pother"
+	addr, err := changed.Allocate("x")
+	m.must(err)
+	err = changed.Attach(Attachment{UID: "x", NetNS: m.namespace("x"), Addr: addr})
+	if err == nil || !strings.Contains(err.Error(), "ptest*") {
+		t.Errorf("got %v, want that the instance's links are named ptest*", err)
+	}
+	m.must(changed.Detach("x"))
+	if links := run(t, "ip", "-o", "link"); strings.Contains(links, "pother") {
+		t.Errorf("links are left:\n%s", links)
 	}
 }
 

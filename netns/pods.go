@@ -25,10 +25,10 @@ type elements map[string][]nftables.SetElement
 // table with its rules when it is missing, in one transaction.
 func (h Host) publish(handle *netlink.Handle, a Attachment) error {
 	return h.changeRules(func(r *rules, have elements) error {
-		if err := h.ensureGateway(handle); err != nil {
+		if err := r.layOut(have != nil); err != nil {
 			return err
 		}
-		if err := r.layOut(have != nil); err != nil {
+		if err := h.ensureGateway(handle); err != nil {
 			return err
 		}
 		want := wanted(a)

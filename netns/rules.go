@@ -1,6 +1,9 @@
 package netns
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -58,10 +61,12 @@ type rules struct {
 	pods, hairpin, ports, portsAt *nftables.Set
 }
 
-// layout is the comment on every rule. Raise its number with every
-// change of the rules: Attach replaces those of another layout, and leaves equal
-// ones alone, because removing a rule makes the kernel wait for RCU (10 ms).
-func (r *rules) layout() string { return "podrun rules 1 for " + string(r.links) + "*" }
+// layout is the comment on every rule. Raise its number with every change of the
+// rules: Attach replaces those of another layout, and leaves equal ones alone,
+// because removing a rule makes the kernel wait for RCU (10 ms).
+const layout = "podrun rules 1"
+
+func (r *rules) comment() string { return layout + " for " + string(r.links) + "*" }
 
 func tableName(instance string) string { return "podrun-" + instance }
 
@@ -152,20 +157,25 @@ func (r *rules) emptied(c *nftables.Chain) *nftables.Chain {
 	return c
 }
 
-// laidOut reports whether the table has the rules that layOut would write.
+// laidOut reports whether the table has the rules that layOut would write. Rules
+// for links of another name are an error: replacing them would leave the pods
+// that have those links without a guard.
 func (r *rules) laidOut() (bool, error) {
 	list, err := r.conn.GetRules(r.table, r.guard)
 	if err != nil || len(list) == 0 {
 		return false, err
 	}
 	comment, _ := userdata.GetString(list[0].UserData, userdata.TypeComment)
-	return comment == r.layout(), nil
+	if _, links, ok := strings.Cut(comment, " for "); ok && links != string(r.links)+"*" {
+		return false, fmt.Errorf("its pods have links named %s: use that prefix, or take them down first", links)
+	}
+	return comment == r.comment(), nil
 }
 
 type exprs []expr.Any
 
 func (r *rules) rule(c *nftables.Chain, parts ...exprs) {
-	comment := userdata.AppendString(nil, userdata.TypeComment, r.layout())
+	comment := userdata.AppendString(nil, userdata.TypeComment, r.comment())
 	rule := &nftables.Rule{Table: r.table, Chain: c, UserData: comment}
 	for _, p := range parts {
 		rule.Exprs = append(rule.Exprs, p...)
