@@ -249,14 +249,16 @@ func bubble(t *testing.T, pod *v1.Pod, f func(*test)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := &test{T: t, machine: newMachine(), pod: pod}
+		defer func() { // also after a Fatal, which the bubble would hide otherwise
+			if l.cancel != nil {
+				l.cancel()
+				<-l.done
+			}
+			for _, w := range l.wrong {
+				t.Error(w)
+			}
+		}()
 		f(l)
-		if l.cancel != nil {
-			l.cancel()
-			<-l.done
-		}
-		for _, w := range l.wrong {
-			t.Error(w)
-		}
 	})
 }
 
