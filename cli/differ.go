@@ -25,7 +25,7 @@ func comparable(r *state.Record) any {
 	p.UID = ""
 	data, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"labels": p.Labels, "annotations": p.Annotations},
-		"spec":     p.Spec, "configMaps": dataOf(r), "secrets": r.Secrets,
+		"spec":     p.Spec, "configMaps": dataOf(r), "secrets": secretsOf(r),
 	})
 	if err != nil {
 		return nil
@@ -41,6 +41,14 @@ func dataOf(r *state.Record) map[string]any {
 	m := map[string]any{}
 	for name, c := range r.ConfigMaps {
 		m[name] = map[string]any{"data": c.Data, "binaryData": c.BinaryData}
+	}
+	return m
+}
+
+func secretsOf(r *state.Record) map[string]any {
+	m := map[string]any{}
+	for name, s := range r.Secrets {
+		m[name] = map[string]any{"data": s.Data, "type": s.Type}
 	}
 	return m
 }

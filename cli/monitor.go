@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"os"
+
 	"github.com/urfave/cli/v2"
 
 	"podrun/monitor"
@@ -17,6 +19,9 @@ func monitorCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
+			// libcontainer gives a container's init this name until it becomes the
+			// container's program; with the monitor's own it would pass for one.
+			os.Args[0] = "podrun"
 			return monitor.Run(c.Context, store, c.Args().First())
 		},
 	}

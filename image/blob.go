@@ -68,7 +68,7 @@ type blobReader struct {
 
 const (
 	maxFailures    = 5
-	failurePause   = 500 * time.Millisecond
+	firstPause     = 100 * time.Millisecond // four times as long after each failure: 8.5 s in all
 	reportInterval = 100 * time.Millisecond
 )
 
@@ -183,7 +183,7 @@ func (b *blobReader) failed(err error) error {
 	select {
 	case <-b.ctx.Done():
 		return context.Cause(b.ctx)
-	case <-time.After(time.Duration(b.failures) * failurePause):
+	case <-time.After(firstPause << (2 * (b.failures - 1))):
 		return nil
 	}
 }

@@ -74,11 +74,11 @@ func setEnv(c *v1.Config, args string) error {
 		return err
 	}
 	if !strings.Contains(words[0], "=") {
-		key, value, found := strings.Cut(args, " ")
+		_, value, found := strings.Cut(args, " ")
 		if !found {
 			return fmt.Errorf("want KEY=VALUE")
 		}
-		words = []string{key + "=" + strings.TrimSpace(value)}
+		words = []string{words[0] + "=" + strings.TrimSpace(value)}
 	}
 	for _, word := range words {
 		key, _, found := strings.Cut(word, "=")

@@ -219,7 +219,7 @@ func TestPullErrors(t *testing.T) {
 		{"", ReasonInvalidImageName, []string{"empty"}},
 		{"Busybox", ReasonInvalidImageName, []string{"lower case"}},
 		{"https://docker.io/busybox", ReasonInvalidImageName, []string{"leave out https://"}},
-		{"a b", ReasonInvalidImageName, []string{"not an image name"}},
+		{"a b", ReasonInvalidImageName, []string{"blanks"}},
 		{"x@sha256:12", ReasonInvalidImageName, []string{"not an image name"}},
 		{host + "/there:2", ReasonErrImagePull, []string{"not found", host, "no 2 of image there", "check name and tag"}},
 		{host + "/gone", ReasonErrImagePull, []string{"not found", host, "no image gone", "check the name"}},

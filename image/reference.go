@@ -3,6 +3,7 @@ package image
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -21,6 +22,9 @@ func Normalize(reference string) (string, error) {
 
 func parseReference(reference string, opts ...name.Option) (name.Reference, error) {
 	ref, err := name.ParseReference(reference, opts...)
+	if err == nil {
+		err = checkGrammar(ref)
+	}
 	if err != nil {
 		return nil, &PullError{
 			Reason:    ReasonInvalidImageName,
@@ -32,13 +36,55 @@ func parseReference(reference string, opts ...name.Option) (name.Reference, erro
 	return ref, nil
 }
 
+// checkGrammar holds a reference to the distribution grammar: what the library
+// lets through beyond it, such as ../.., would become part of a URL.
+func checkGrammar(ref name.Reference) error {
+	host := strings.TrimSuffix(ref.Context().RegistryStr(), "]") // of [::1]
+	if strings.Trim(host, "[") == "" || !isWord(host[len(host)-1]) && host[len(host)-1] != ':' {
+		return fmt.Errorf("%q is no registry", host)
+	}
+	for part := range strings.SplitSeq(ref.Context().RepositoryStr(), "/") {
+		if !isPathComponent(part) {
+			return fmt.Errorf("%q is no part of a name", part)
+		}
+	}
+	if tag, ok := ref.(name.Tag); ok && !isWord(tag.TagStr()[0]) && tag.TagStr()[0] != '_' {
+		return fmt.Errorf("%q is no tag", tag.TagStr())
+	}
+	return nil
+}
+
+// isPathComponent: lower case letters and digits, in words joined by one dot,
+// one or two underscores, or any number of dashes.
+func isPathComponent(s string) bool {
+	separator := ""
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
+			if i > 0 && i == len(separator) || strings.Trim(separator, "-") != "" && separator != "." && separator != "_" && separator != "__" {
+				return false
+			}
+			separator = ""
+		case c == '.' || c == '_' || c == '-':
+			separator += string(c)
+		default:
+			return false
+		}
+	}
+	return s != "" && separator == ""
+}
+
+func isWord(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
 // invalidName says what is wrong with a reference that does not parse.
 func invalidName(reference string) string {
 	switch {
 	case reference == "":
 		return "the image name is empty"
-	case reference != strings.TrimSpace(reference):
-		return "the image name has blanks around it"
+	case strings.ContainsAny(reference, " \t\n"):
+		return "the image name has blanks in it"
 	case reference != strings.ToLower(reference) && strings.LastIndexAny(reference, ":@") < 0:
 		return "an image name is lower case"
 	case strings.Contains(reference, "://"):

@@ -94,17 +94,16 @@ func (s *Store) collect() error {
 	if err := s.collectLayers(keep); err != nil {
 		return err
 	}
-	for _, dir := range []string{s.path("blobs", "sha256"), s.path("references")} {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return err
+	entries, err := os.ReadDir(s.path("blobs", "sha256"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if keep[e.Name()] {
+			continue
 		}
-		for _, e := range entries {
-			if isTemporary(e) || filepath.Base(dir) == "sha256" && !keep[e.Name()] {
-				if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-					return err
-				}
-			}
+		if err := os.Remove(s.path("blobs", "sha256", e.Name())); err != nil {
+			return err
 		}
 	}
 	return os.Remove(s.path(garbageMark))

@@ -106,8 +106,8 @@ func (s *Store) begin(ctx context.Context) (end func(), err error) {
 // garbageMark is present while removed images may have left layers behind.
 const garbageMark = "garbage"
 
-// tidyAlone empties tmp, and collects what removed images left, if no other
-// process or goroutine is writing.
+// tidyAlone removes what is unfinished, and what removed images left, if no
+// other process or goroutine is writing.
 func (s *Store) tidyAlone(lock *os.File) error {
 	err := tryLock(lock, unix.LOCK_EX)
 	if errors.Is(err, errBusy) {
@@ -121,17 +121,24 @@ func (s *Store) tidyAlone(lock *os.File) error {
 			return fmt.Errorf("remove unused layers: %w", err)
 		}
 	}
-	return s.emptyTmp()
+	return s.removeUnfinished()
 }
 
-func (s *Store) emptyTmp() error {
-	entries, err := os.ReadDir(s.path("tmp"))
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := os.RemoveAll(s.path("tmp", e.Name())); err != nil {
-			return fmt.Errorf("remove unfinished %s: %w", e.Name(), err)
+// removeUnfinished removes what writers left that were killed: all of tmp, and the
+// temporary files of state.WriteFile, which are beside what they would replace.
+func (s *Store) removeUnfinished() error {
+	for _, dir := range subdirectories {
+		entries, err := os.ReadDir(s.path(dir))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if dir != "tmp" && !isTemporary(e) {
+				continue
+			}
+			if err := os.RemoveAll(s.path(dir, e.Name())); err != nil {
+				return fmt.Errorf("remove unfinished %s: %w", e.Name(), err)
+			}
 		}
 	}
 	return nil

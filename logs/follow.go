@@ -20,11 +20,11 @@ func (r *reader) follow(ctx context.Context, f *file) (err error) {
 	watch := watch{directory: r.directory}
 	defer watch.close()
 	defer func() { f.close() }()
-	for {
+	for quiet := true; ; {
 		// The order counts: what is printed before the end is told is read afterwards, and the watch is there before the
-		// look that finds nothing.
+		// look that finds nothing. A log that grows has not ended, and asking may cost the caller something.
 		watch.open()
-		ended := r.o.Ended != nil && r.o.Ended()
+		ended := quiet && r.o.Ended != nil && r.o.Ended()
 		if f != nil {
 			if err := r.printMore(ctx, f); err != nil {
 				return err
@@ -56,7 +56,7 @@ func (r *reader) follow(ctx context.Context, f *file) (err error) {
 			if err := f.rewindTruncated(); err != nil {
 				return err
 			}
-			watch.wait(ctx)
+			quiet = watch.wait(ctx)
 		}
 	}
 }
@@ -180,14 +180,14 @@ func (w *watch) open() {
 	w.events = os.NewFile(uintptr(fd), "inotify")
 }
 
-// wait returns after a change, or after followPause.
-func (w *watch) wait(ctx context.Context) {
+// wait returns after a change, or after followPause. quiet says that no change was seen.
+func (w *watch) wait(ctx context.Context) (quiet bool) {
 	if w.events == nil {
 		select {
 		case <-ctx.Done():
 		case <-time.After(followPause):
 		}
-		return
+		return true
 	}
 	// What changed is found by looking; the events are only read away.
 	var events [4096]byte
@@ -196,6 +196,7 @@ func (w *watch) wait(ctx context.Context) {
 	if err != nil && !os.IsTimeout(err) {
 		w.close()
 	}
+	return err != nil
 }
 
 func (w *watch) close() {

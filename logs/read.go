@@ -32,8 +32,8 @@ type ReadOptions struct {
 	// Follow goes on at the end: to what is appended, across rotations and into the attempts that follow. It waits for a
 	// log that is not there yet.
 	Follow bool
-	// Ended ends following, if set: it says that no attempt will print anything any more. What is in the log when it
-	// says so first is still read.
+	// Ended ends following, if set: it says that no attempt will print anything any more. It is asked when the log
+	// does not grow, at most four times a second; what is in the log by then is still read.
 	Ended func() bool
 }
 

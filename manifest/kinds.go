@@ -60,6 +60,10 @@ func (p *parser) typeOf(v document.Value, assumed typeMeta) (typeMeta, bool) {
 	if t == (typeMeta{}) && assumed != t {
 		return assumed, true
 	}
+	if !v.Field("apiVersion").Exists() && !v.Field("kind").Exists() {
+		p.add(v.Problem("", "is no Kubernetes object: it has neither apiVersion nor kind; %s", supported))
+		return t, false
+	}
 	missing := false
 	for _, f := range []struct{ name, text string }{{"apiVersion", t.APIVersion}, {"kind", t.Kind}} {
 		if f.text != "" {
@@ -97,12 +101,10 @@ func unknownKind(v document.Value, t typeMeta) Problem {
 		all = append(all, kindsByGroup()[g]...)
 	}
 	kind := v.Field("kind")
-	near := kindsByGroup()[group(t.APIVersion)]
-	if near == nil {
-		near = all
-	}
-	if s := document.Suggest(t.Kind, near); s != "" {
-		return kind.Problem("kind", "unknown kind %q of apiVersion %s, did you mean %q?", t.Kind, t.APIVersion, s)
+	for _, near := range [][]string{kindsByGroup()[group(t.APIVersion)], all} {
+		if s := document.Suggest(t.Kind, near); s != "" {
+			return kind.Problem("kind", "unknown kind %q of apiVersion %s, did you mean %q?", t.Kind, t.APIVersion, s)
+		}
 	}
 	return kind.Problem("kind", "kind %q of apiVersion %s is not known to podrun; %s", t.Kind, t.APIVersion, supported)
 }

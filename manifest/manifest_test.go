@@ -95,6 +95,8 @@ func TestParseComplains(t *testing.T) {
 		{"version without its group", "apiVersion: v1\nkind: Deployment", `f:1:13: apiVersion: unknown version "v1" of kind Deployment, did you mean "apps/v1"?`},
 		{"misspelt kind", "apiVersion: v1\nkind: Pdo", `f:2:7: kind: unknown kind "Pdo" of apiVersion v1, did you mean "Pod"?`},
 		{"kind in small letters", "apiVersion: v1\nkind: pod", `f:2:7: kind: unknown kind "pod" of apiVersion v1, did you mean "Pod"?`},
+		{"misspelt kind of another group", "apiVersion: batch/v1\nkind: Deploymnt", `f:2:7: kind: unknown kind "Deploymnt" of apiVersion batch/v1, did you mean "Deployment"?`},
+		{"a file for another program", "services: {web: {image: nginx}}", "f:1:1: is no Kubernetes object: it has neither apiVersion nor kind; " + supported},
 		{"kind of nobody", "apiVersion: example.com/v1\nkind: Frobnicator", `f:2:7: kind: kind "Frobnicator" of apiVersion example.com/v1 is not known to podrun; ` + supported},
 		{"a Deployment alone", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}", "f:1:1: kind: Deployment is not supported by podrun; " + supported},
 		{"a broken list", "apiVersion: v1\nkind: List\nitems: {a: b}", "f:3:8: items: must be a list, found a mapping"},

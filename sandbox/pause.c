@@ -477,6 +477,23 @@ static void pause_main(void)
 	}
 }
 
+// keep_title leaves only the title of the argument area, for ps(1), and returns
+// a copy of all arguments.
+static char **keep_title(int argc, char **argv)
+{
+	char **copy = calloc(argc + 1, sizeof *copy);
+	if (!copy)
+		_exit(EXIT_MEMORY);
+	for (int i = 0; i < argc; i++) {
+		copy[i] = strdup(argv[i]);
+		if (!copy[i])
+			_exit(EXIT_MEMORY);
+		if (i > 0)
+			memset(argv[i], 0, strlen(argv[i]));
+	}
+	return copy;
+}
+
 __attribute__((constructor)) static void podrun_pause(int argc, char **argv)
 {
 	char *flags = getenv("_PODRUN_PAUSE");
@@ -488,6 +505,7 @@ __attribute__((constructor)) static void podrun_pause(int argc, char **argv)
 	unsetenv("_PODRUN_HOSTNAME");
 	if (argc < 3)
 		_exit(EXIT_USAGE);
+	argv = keep_title(argc, argv);
 	self.cgroups = self.monitor = argv + 1;
 	while (*self.monitor && strcmp(*self.monitor, "--") != 0)
 		self.monitor++;
