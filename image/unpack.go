@@ -54,10 +54,14 @@ func unpack(ctx context.Context, dir string, r io.Reader) (*tree, error) {
 	sum := sha256.New()
 	var length counter
 	hashed := io.TeeReader(plain, io.MultiWriter(sum, &length))
-	u := unpacker{root: dir, explicit: map[string]bool{}}
+	free, err := freeSpace(dir)
+	if err != nil {
+		return nil, err
+	}
+	u := unpacker{root: dir, explicit: map[string]bool{}, free: free}
 	size, err := archive.Apply(ctx, dir, hashed, archive.WithFilter(u.filter), archive.WithConvertWhiteout(u.entry))
 	if err != nil {
-		return nil, plainError(err, dir)
+		return nil, unpackError(err, dir)
 	}
 	// The archive ends before the stream does: padding belongs to the digest.
 	if _, err := io.Copy(io.Discard, hashed); err != nil {
@@ -83,19 +87,32 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// plainError takes the temporary directory out of an error's text where that is
-// all it says about the cause.
-func plainError(err error, dir string) error {
+// unpackError says what to do where that is known.
+func unpackError(err error, dir string) error {
 	if errors.Is(err, unix.ENOSPC) {
-		return fmt.Errorf("no space left below %s; remove what is not needed with 'podrun image rm': %w", filepath.Dir(dir), err)
+		return fmt.Errorf("unpack to %s: %w; remove what is not needed with 'podrun image rm'", filepath.Dir(dir), err)
 	}
 	return fmt.Errorf("unpack: %w", err)
+}
+
+// freeSpace is what a layer may take, in bytes: a twentieth of what is free is
+// left to everybody else.
+func freeSpace(dir string) (int64, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	free := int64(fs.Bavail) * fs.Bsize
+	return free - free/20, nil
 }
 
 // unpacker looks at the entries that archive.Apply makes.
 type unpacker struct {
 	root        string
 	headerBytes int64
+	// free is what is left of the space that the layer may take. A kilobyte of
+	// archive can name a sparse file of exabytes.
+	free int64
 	// explicit holds the directories of the layer: true with an entry of their
 	// own, false where a path implied them.
 	explicit  map[string]bool
@@ -126,6 +143,9 @@ func (u *unpacker) filter(h *tar.Header) (bool, error) {
 	}
 	if u.headerBytes > maxHeaderBytes {
 		return false, errors.New("the layer has more files than podrun takes; is it damaged or made to harm?")
+	}
+	if u.free -= h.Size; u.free < 0 {
+		return false, fmt.Errorf("%q and the files before it are larger than the free space: %w", h.Name, unix.ENOSPC)
 	}
 	// AUFS's own files (.wh..wh.plnk, .wh..wh.aufs) mean nothing elsewhere.
 	bookkeeping := strings.Contains("/"+h.Name, "/"+aufsPrefix) && filepath.Base(h.Name) != opaqueMarker
@@ -200,11 +220,8 @@ func relative(root, path string) string {
 // directory becomes opaque. The path goes through os.Root, as a later entry may
 // have put a symlink in the place of a directory.
 func makeWhiteout(root *os.Root, name string) error {
-	parent, err := root.Open(filepath.Dir(name))
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil // a later entry replaced the directory
-	}
-	if err != nil {
+	parent, err := openIn(root, filepath.Dir(name))
+	if parent == nil {
 		return err
 	}
 	defer parent.Close()
@@ -212,9 +229,6 @@ func makeWhiteout(root *os.Root, name string) error {
 	fd, base := int(parent.Fd()), filepath.Base(name)
 	if err := unix.Fstat(fd, &before); err != nil {
 		return os.NewSyscallError("fstat", err)
-	}
-	if before.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return nil
 	}
 	err = unix.Fstatat(fd, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
@@ -234,16 +248,20 @@ func makeWhiteout(root *os.Root, name string) error {
 
 // makeOpaque hides what lower layers have in the directory name.
 func makeOpaque(root *os.Root, name string) error {
-	dir, err := root.Open(name)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil
-	}
-	if err != nil {
+	dir, err := openIn(root, name)
+	if dir == nil {
 		return err
 	}
 	defer dir.Close()
-	if info, err := dir.Stat(); err != nil || !info.IsDir() {
-		return err
-	}
 	return os.NewSyscallError("fsetxattr", unix.Fsetxattr(int(dir.Fd()), opaqueXattr, []byte("y"), 0))
+}
+
+// openIn opens a directory of the layer, nil where a later entry has put
+// something else in its place, be it a fifo that would block.
+func openIn(root *os.Root, name string) (*os.File, error) {
+	dir, err := root.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, nil
+	}
+	return dir, err
 }

@@ -158,8 +158,10 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	switch {
 	case errors.As(err, &notMade):
 		return m.unmake(err)
-	case err != nil:
+	case err != nil && outcome.Status.Phase == "":
 		return err
+	case err != nil: // a container could not be removed: the teardown goes on with it
+		fmt.Fprintf(os.Stderr, "podrun: end the pod: %v\n", err)
 	}
 	return m.end(outcome)
 }
