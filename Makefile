@@ -1,0 +1,62 @@
+# make help lists the targets. What a target needs and the machine lacks is
+# installed first, by .ci/need.
+
+SHELL := /bin/bash
+
+TAGS := seccomp netgo osusergo urfave_cli_no_docs
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS := -s -w -linkmode external -extldflags -static -X podrun/cli.version=$(VERSION)
+
+export CGO_ENABLED := 1
+# The version comes from here; go's own stamp fails in a checkout of another user.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+# Tests of these depend on nothing but the sources, so that go's test cache
+# holds. All others try the kernel that is there, and do so each time.
+PURE := ./manifest/... ./pod/... ./probe/... ./state/...
+
+.PHONY: help build demo test lint bench fuzz test-vm clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+build: ## build the static binary bin/podrun
+	@.ci/need build
+	go build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/podrun .
+
+demo: build ## run a pod, look at it, take it down (as root)
+	@.ci/need demo
+	@testdata/demo.sh
+
+test: build ## run all tests, on this machine's kernel (as root)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "make test makes namespaces, cgroups and firewall rules: run it as root" >&2; exit 1; fi
+	@.ci/need test
+	go test -tags '$(TAGS)' $(PURE)
+	go test -tags '$(TAGS)' -count=1 $$(go list -tags '$(TAGS)' ./... | grep -vxFf <(go list $(PURE)))
+
+lint: ## gofmt, go vet, staticcheck
+	@.ci/need build
+	@unformatted=$$(find . -name '.?*' -prune -o -name '*.go' -print0 | xargs -0 gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:" $$unformatted >&2; exit 1; fi
+	go vet -tags '$(TAGS)' ./...
+	go tool staticcheck -tags '$(TAGS)' ./...
+
+bench: build ## measure beside podman and write docs/benchmarks.md (as root)
+	@.ci/need bench
+	go run ./bench -o docs/benchmarks.md
+
+FUZZTIME := 20s
+fuzz: ## run every fuzz target for FUZZTIME
+	@.ci/need build
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+		grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | while read -r _ name; do \
+			go test -tags '$(TAGS)' -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null || exit 1; \
+		done || exit 1; \
+	done
+
+test-vm: build ## test under a Debian kernel with cgroup v2, in qemu
+	@.ci/need vm
+	@vmtest/run
+
+clean: ## remove what was built
+	rm -rf bin .cache
