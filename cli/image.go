@@ -1,0 +1,277 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"podrun/image"
+	"podrun/monitor"
+	"podrun/state"
+)
+
+func imageCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:  "image",
+		Usage: "pull, import, load, list and remove images",
+		Subcommands: []*cli.Command{
+			imagePullCommand(a), imageImportCommand(a), imageLoadCommand(a), imageListCommand(a), imageRemoveCommand(a),
+		},
+		Action: func(c *cli.Context) error {
+			if name := c.Args().First(); name != "" {
+				return usagef("unknown command 'image %s'; 'podrun image --help' lists them", name)
+			}
+			return cli.ShowSubcommandHelp(c)
+		},
+	}
+}
+
+// imageStore opens the images.
+func (a *app) imageStore() (*image.Store, error) {
+	s, err := a.store()
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(s.ImageDir())
+}
+
+func imagePullCommand(a *app) *cli.Command {
+	var insecure cli.StringSlice
+	var quiet bool
+	return &cli.Command{
+		Name:      "pull",
+		Usage:     "download images from their registries",
+		ArgsUsage: "REFERENCE...",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "insecure", Destination: &insecure, Usage: "registry `HOST` that may speak plain http, or have a certificate that is not trusted"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &quiet, Usage: "print errors only"},
+		},
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("image pull needs a REFERENCE, such as busybox or registry.example/app:1.2")
+			}
+			images, err := a.imageStore()
+			if err != nil {
+				return err
+			}
+			report := a.newProgress()
+			if quiet {
+				report = silent{}
+			}
+			pulled, err := pullAll(c.Context, images, c.Args().Slice(), insecure.Value(), report)
+			for _, img := range pulled {
+				if !quiet {
+					a.printf("%s %s\n", img.Reference, img.ID)
+				}
+			}
+			return err
+		},
+	}
+}
+
+func imageImportCommand(a *app) *cli.Command {
+	var changes cli.StringSlice
+	return &cli.Command{
+		Name:        "import",
+		Usage:       "make an image of the tar of a root filesystem",
+		ArgsUsage:   "FILE|- REFERENCE",
+		Description: "The tar may be compressed with gzip or zstd.",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "change", Aliases: []string{"c"}, Destination: &changes, Usage: "Dockerfile `INSTRUCTION` for the image: CMD, ENTRYPOINT, ENV, USER, WORKDIR, STOPSIGNAL or VOLUME"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 2 {
+				return usagef("image import needs a FILE (- for standard input) and a REFERENCE")
+			}
+			images, err := a.imageStore()
+			if err != nil {
+				return err
+			}
+			in, err := a.openInput(c.Args().Get(0))
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			img, err := images.Import(c.Context, in, c.Args().Get(1), changes.Value())
+			if err != nil {
+				return err
+			}
+			a.printf("%s %s\n", img.Reference, img.ID)
+			return nil
+		},
+	}
+}
+
+// openInput opens a file, or standard input for a dash.
+func (a *app) openInput(name string) (io.ReadCloser, error) {
+	if name != "-" {
+		return os.Open(name)
+	}
+	if a.In == nil {
+		return nil, errors.New("there is no standard input")
+	}
+	return io.NopCloser(a.In), nil
+}
+
+func imageLoadCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:        "load",
+		Usage:       "take in images that docker save or another tool wrote",
+		ArgsUsage:   "FILE|-",
+		Description: "FILE is a docker archive or an OCI layout: a directory or a tar, which may be compressed with gzip or zstd.",
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usagef("image load needs a FILE or directory, or - for standard input")
+			}
+			images, err := a.imageStore()
+			if err != nil {
+				return err
+			}
+			var loaded []*image.Image
+			if name := c.Args().First(); name == "-" && a.In != nil {
+				loaded, err = images.LoadStream(c.Context, a.In)
+			} else {
+				loaded, err = images.Load(c.Context, name)
+			}
+			for _, img := range loaded {
+				a.printf("%s\n", strings.TrimSpace(img.Reference+" "+img.ID))
+			}
+			return err
+		},
+	}
+}
+
+func imageListCommand(a *app) *cli.Command {
+	var format string
+	return &cli.Command{
+		Name:    "ls",
+		Aliases: []string{"list"},
+		Usage:   "list images",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &format, Usage: "`FORMAT`: json"},
+		},
+		Action: func(*cli.Context) error {
+			if format != "" && format != "json" {
+				return usagef("--output %q: want json", format)
+			}
+			images, err := a.imageStore()
+			if err != nil {
+				return err
+			}
+			list, err := images.List()
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				return a.printImagesJSON(list)
+			}
+			return a.printImages(list)
+		},
+	}
+}
+
+func (a *app) printImagesJSON(list []*image.Image) error {
+	if list == nil {
+		list = []*image.Image{}
+	}
+	encoder := json.NewEncoder(a.Out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(list)
+}
+
+// shortID is how much of an image ID is shown; `image rm` takes as much.
+const shortID = 12
+
+func (a *app) printImages(list []*image.Image) error {
+	w := tabwriter.NewWriter(a.Out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "REPOSITORY\tTAG\tIMAGE-ID\tCREATED\tSIZE")
+	for _, img := range list {
+		repository, tag := image.Split(img.Reference)
+		if repository == "" {
+			repository = "<none>"
+		}
+		if tag == "" {
+			tag = "<none>"
+		}
+		created := "-" // reproducible builds leave it out, or say 1970
+		if img.Created.Unix() > 0 {
+			created = duration.HumanDuration(time.Since(img.Created)) + " ago"
+		}
+		id := strings.TrimPrefix(img.ID, "sha256:")
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", repository, tag, id[:shortID], created, humanSize(img.Size))
+	}
+	return w.Flush()
+}
+
+func imageRemoveCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:      "rm",
+		Aliases:   []string{"remove"},
+		Usage:     "remove images that no pod uses",
+		ArgsUsage: "REFERENCE|ID...",
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("image rm needs a REFERENCE or an image ID; 'podrun image ls' lists them")
+			}
+			store, err := a.store()
+			if err != nil {
+				return err
+			}
+			images, err := image.Open(store.ImageDir())
+			if err != nil {
+				return err
+			}
+			var failures []error
+			for _, ref := range c.Args().Slice() {
+				err := images.Remove(c.Context, ref, func(id string) (string, error) { return imageUser(store, images, id) })
+				if err == nil {
+					a.printf("%s removed\n", ref)
+				}
+				failures = append(failures, err)
+			}
+			return errors.Join(failures...)
+		},
+	}
+}
+
+// imageUser names a pod that has a container with the image, running or to be
+// started again.
+func imageUser(store *state.Store, images *image.Store, id string) (string, error) {
+	refs, err := store.Names("")
+	if err != nil {
+		return "", err
+	}
+	for _, ref := range refs {
+		f, err := monitor.Find(store, ref)
+		if err != nil {
+			return "", fmt.Errorf("look at pod %s/%s: %w", ref.Namespace, ref.Name, err)
+		}
+		if usesImage(f, images, id) {
+			return ref.Namespace + "/" + ref.Name, nil
+		}
+	}
+	return "", nil
+}
+
+func usesImage(f *monitor.Found, images *image.Store, id string) bool {
+	p := f.Pod()
+	for _, c := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		if c.ImageID == id {
+			return true
+		}
+	}
+	for _, c := range append(p.Spec.InitContainers, p.Spec.Containers...) {
+		if img, err := images.Get(c.Image); err == nil && img.ID == id {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/image"
+	"podrun/state"
+)
+
+// wantedImage is an image that a container needs.
+type wantedImage struct {
+	reference string
+	policy    v1.PullPolicy
+}
+
+// parallelPulls bounds the images pulled at once; each has connections for
+// several layers.
+const parallelPulls = 3
+
+// ensureImages applies the pull policies of containers: what is missing, or is
+// to be looked for always, is pulled, with progress on standard error. All
+// images that cannot be had are complained of at once.
+func (a *app) ensureImages(ctx context.Context, store *state.Store, wanted []wantedImage, insecure []string) error {
+	images, err := image.Open(store.ImageDir())
+	if err != nil {
+		return err
+	}
+	missing, err := toPull(images, wanted)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	_, err = pullAll(ctx, images, missing, insecure, a.newProgress())
+	return err
+}
+
+// toPull chooses the images to pull, each once. An image that one container
+// says is never to be pulled may be pulled for another one.
+func toPull(images *image.Store, wanted []wantedImage) ([]string, error) {
+	var pull []string
+	var problems []error
+	for _, w := range wanted {
+		if slices.Contains(pull, w.reference) {
+			continue
+		}
+		_, err := images.Get(w.reference)
+		switch {
+		case err != nil && !errors.Is(err, image.ErrNotFound):
+			problems = append(problems, err)
+		case err == nil && w.policy != v1.PullAlways:
+		case w.policy != v1.PullNever:
+			pull = append(pull, w.reference)
+		case !pulledForAnother(wanted, w.reference):
+			problems = append(problems, fmt.Errorf("image %q is not on this machine, and its pull policy is Never; 'podrun image pull %s' brings it", w.reference, w.reference))
+		}
+	}
+	return pull, errors.Join(problems...)
+}
+
+func pulledForAnother(wanted []wantedImage, reference string) bool {
+	return slices.ContainsFunc(wanted, func(w wantedImage) bool {
+		return w.reference == reference && w.policy != v1.PullNever
+	})
+}
+
+// pullAll pulls images, some at a time, and goes on with the others where one
+// does not work.
+func pullAll(ctx context.Context, images *image.Store, references, insecure []string, report progress) ([]*image.Image, error) {
+	defer report.finish()
+	pulled := make([]*image.Image, len(references))
+	failures := make([]error, len(references))
+	var g errgroup.Group
+	g.SetLimit(parallelPulls)
+	for i, ref := range references {
+		g.Go(func() error {
+			pulled[i], failures[i] = images.Pull(ctx, ref, image.PullOptions{Insecure: insecure, Progress: report.of(ref)})
+			return nil
+		})
+	}
+	_ = g.Wait() // failures has them
+	return slices.DeleteFunc(pulled, func(img *image.Image) bool { return img == nil }), errors.Join(failures...)
+}
