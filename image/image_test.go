@@ -242,3 +242,19 @@ func TestRemove(t *testing.T) {
 		t.Errorf("Remove again = %v, want ErrNotFound", err)
 	}
 }
+
+// BenchmarkGet is on the way of `up` for each container.
+func BenchmarkGet(b *testing.B) {
+	s, err := Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.Import(b.Context(), bytes.NewReader(tarOf(b, file{name: "x"})), "busybox", []string{"ENV A=1 B=2 C=3", `CMD ["sh"]`}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := s.Get("busybox"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

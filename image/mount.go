@@ -35,6 +35,9 @@ func Mount(img *Image, target, dir string) error {
 			}
 		}
 	}
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("mount root filesystem: %w; overlayfs takes ext4, xfs (with ftype=1), btrfs or tmpfs below %s, but no other overlay", err, dir)
+	}
 	if err != nil {
 		return fmt.Errorf("mount root filesystem: %w", err)
 	}
