@@ -29,7 +29,7 @@ func (u *up) attach(ctx context.Context) error {
 	for _, r := range u.records {
 		f, err := monitor.FindByName(u.store, r.Pod.Namespace, r.Pod.Name)
 		if err == nil {
-			err = u.remove(f, nil)
+			err = u.remove(context.Background(), f, nil)
 		}
 		errs = append(errs, err)
 	}
@@ -43,7 +43,7 @@ func (u *up) attachOne(ctx context.Context, r *state.Record, out io.Writer) erro
 	}
 	r = f.Record // a pod that ran already has another uid than the one just read
 	ended := make(chan struct{})
-	go u.untilEnded(f, ended)
+	go u.untilEnded(ctx, f, ended)
 	var containers sync.WaitGroup
 	prefixed := len(u.records) > 1 || len(r.Pod.Spec.Containers) > 1
 	for _, c := range r.Pod.Spec.Containers {
@@ -66,9 +66,9 @@ func (u *up) attachOne(ctx context.Context, r *state.Record, out io.Writer) erro
 }
 
 // untilEnded closes ended when no container of the pod will run again.
-func (u *up) untilEnded(f *monitor.Found, ended chan struct{}) {
+func (u *up) untilEnded(ctx context.Context, f *monitor.Found, ended chan struct{}) {
 	defer close(ended)
-	monitor.Ask(u.store, f.UID, monitor.Request{}, func(up monitor.Update) bool { return !up.Ended })
+	monitor.Ask(ctx, u.store, f.UID, monitor.Request{}, func(up monitor.Update) bool { return !up.Ended })
 }
 
 func closed(c <-chan struct{}) bool {

@@ -56,7 +56,7 @@ func downCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return d.run(refs)
+			return d.run(c.Context, refs)
 		},
 	}
 }
@@ -121,13 +121,13 @@ func (d *down) existing(wanted []state.Ref) ([]state.Ref, error) {
 }
 
 // run takes all pods down at once.
-func (d *down) run(refs []state.Ref) error {
+func (d *down) run(ctx context.Context, refs []state.Ref) error {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	var errs []error
 	for _, ref := range refs {
 		all.Go(func() {
-			err := d.one(ref, &mu)
+			err := d.one(ctx, ref, &mu)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -144,7 +144,7 @@ func (d *down) run(refs []state.Ref) error {
 	return errors.Join(errs...)
 }
 
-func (d *down) one(ref state.Ref, mu *sync.Mutex) error {
+func (d *down) one(ctx context.Context, ref state.Ref, mu *sync.Mutex) error {
 	f, err := monitor.Find(d.store, ref)
 	if err != nil {
 		if !d.options.force {
@@ -158,13 +158,13 @@ func (d *down) one(ref state.Ref, mu *sync.Mutex) error {
 		mu.Unlock()
 	}
 	if d.options.force {
-		return d.removeNow(f)
+		return d.removeNow(ctx, f)
 	}
 	var grace *int64
 	if d.options.grace >= 0 {
 		grace = &d.options.grace
 	}
-	return d.remove(f, grace)
+	return d.remove(ctx, f, grace)
 }
 
 // removeClaims removes the data of claims that no pod uses any more.
@@ -214,13 +214,16 @@ func claimPath(s *state.Store, namespace, name string) string {
 
 // remove ends a pod through its monitor, with the grace period in seconds or,
 // if it is nil, the pod's own; and by itself what has no monitor.
-func (a *app) remove(f *monitor.Found, grace *int64) error {
+func (a *app) remove(ctx context.Context, f *monitor.Found, grace *int64) error {
 	s, err := a.store()
 	if err != nil {
 		return err
 	}
 	if f.Kept {
-		err := monitor.Ask(s, f.UID, monitor.Request{Stop: true, GracePeriod: grace}, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
+		err := monitor.Ask(ctx, s, f.UID, monitor.Request{Stop: true, GracePeriod: grace}, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
+		if errors.Is(err, context.Canceled) {
+			return errors.New("interrupted; the pod goes on ending")
+		}
 		if err != nil && !errors.Is(err, monitor.ErrNoMonitor) {
 			return err
 		}
@@ -235,10 +238,10 @@ func (a *app) remove(f *monitor.Found, grace *int64) error {
 const forceGrace = 5 * time.Second
 
 // removeNow kills, and does without a monitor that does not answer.
-func (a *app) removeNow(f *monitor.Found) error {
+func (a *app) removeNow(ctx context.Context, f *monitor.Found) error {
 	at := int64(0)
 	done := make(chan error, 1)
-	go func() { done <- a.remove(f, &at) }()
+	go func() { done <- a.remove(ctx, f, &at) }()
 	select {
 	case err := <-done:
 		return err

@@ -21,11 +21,17 @@ import (
 type launch struct {
 	*up
 	record *state.Record
-	again  bool // the record is stored; only the sandbox is gone
+	old    *monitor.Found // of the same name, to be removed first
+	again  bool           // the record is stored; only the sandbox is gone
 	status *v1.PodStatus
 }
 
 func (l *launch) run(ctx context.Context) error {
+	if l.old != nil {
+		if err := l.remove(ctx, l.old, nil); err != nil {
+			return fmt.Errorf("replace pod %s: %w", l.name(), err)
+		}
+	}
 	start := monitor.Launch
 	if l.again {
 		start = monitor.Relaunch
@@ -43,8 +49,9 @@ func (l *launch) run(ctx context.Context) error {
 
 // wait follows the pod until it is ready, has failed, or time is up.
 func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
-	updates, stop := l.follow()
-	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	updates := l.follow(ctx)
 	line := l.newLine(l.record.Pod)
 	defer line.clear()
 	timeout := time.NewTimer(l.options.timeout)
@@ -52,8 +59,12 @@ func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
 	for {
 		select {
 		case u, ok := <-updates:
-			if !ok {
+			if !ok && ctx.Err() == nil {
 				return l.abandoned(pause)
+			}
+			if !ok {
+				updates = nil
+				continue
 			}
 			if done, err := l.take(u, line); done {
 				return err
@@ -142,20 +153,20 @@ func (l *launch) lastLines(container string, attempt int) {
 
 // follow delivers the monitor's updates; the channel closes when nobody keeps
 // the pod any more.
-func (l *launch) follow() (updates <-chan monitor.Update, stop func()) {
-	c, done := make(chan monitor.Update), make(chan struct{})
+func (l *launch) follow(ctx context.Context) <-chan monitor.Update {
+	c := make(chan monitor.Update)
 	go func() {
 		defer close(c)
-		monitor.Ask(l.store, l.record.UID(), monitor.Request{}, func(u monitor.Update) bool {
+		monitor.Ask(ctx, l.store, l.record.UID(), monitor.Request{}, func(u monitor.Update) bool {
 			select {
 			case c <- u:
 				return true
-			case <-done:
+			case <-ctx.Done():
 				return false
 			}
 		})
 	}()
-	return c, func() { close(done) }
+	return c
 }
 
 // abandoned: pause and monitor are gone before the pod was ready.
@@ -180,7 +191,8 @@ func (l *launch) interrupted() error {
 	at := int64(0)
 	f, err := monitor.FindByName(l.store, l.record.Pod.Namespace, l.record.Pod.Name)
 	if err == nil {
-		err = l.remove(f, &at)
+		// Not the context of the command, which has ended.
+		err = l.remove(context.Background(), f, &at)
 	}
 	return errors.Join(&exitError{130, errors.New("interrupted")}, err)
 }

@@ -15,6 +15,7 @@ import (
 
 	"podrun/manifest"
 	"podrun/monitor"
+	"podrun/sandbox"
 	"podrun/state"
 )
 
@@ -51,6 +52,7 @@ func upCommand(a *app) *cli.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
+			go sandbox.Warm()
 			objects, err := a.readManifests(c.Context, c.Args().Slice(), manifest.Options{Namespace: o.namespace, NamespaceSet: c.IsSet("namespace")})
 			if err != nil {
 				return err
@@ -160,8 +162,8 @@ func (u *up) makeImagesPresent(ctx context.Context, fresh []*launch) error {
 	return u.ensureImages(ctx, u.store, wanted, u.options.insecure.Value())
 }
 
-// settle deals with a pod of the same name. It returns nil where there is
-// nothing to do.
+// settle looks for a pod of the same name. It returns nil where there is
+// nothing to do. An old pod goes only when the images of the new one are there.
 func (u *up) settle(r *state.Record) (*launch, error) {
 	f, err := monitor.FindByName(u.store, r.Pod.Namespace, r.Pod.Name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -174,10 +176,8 @@ func (u *up) settle(r *state.Record) (*launch, error) {
 	switch {
 	case f.Kept && f.Record == nil:
 		return nil, fmt.Errorf("pod %s is being made by another podrun (uid %s)", name, f.UID)
-	case f.Doomed():
-		return &launch{up: u, record: r}, u.remove(f, nil)
-	case u.options.replace:
-		return &launch{up: u, record: r}, u.remove(f, nil)
+	case f.Doomed(), u.options.replace:
+		return &launch{up: u, record: r, old: f}, nil
 	}
 	if diff := differences(f.Record, r); len(diff) > 0 {
 		return nil, changedError(name, diff)

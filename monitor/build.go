@@ -31,18 +31,29 @@ const shmSize = 64 << 20
 type podFiles struct{ hosts, hostname, resolvConf string }
 
 // build makes what the containers share. Everything in it finds what is already
-// there, so that a new monitor of a running pod goes the same way. The network,
-// the volumes and the cgroup do not wait for each other.
+// there, so that a new monitor of a running pod goes the same way. The volumes
+// and the cgroup do not wait for each other; the network is only waited for
+// before a container is released (see Start), because the preparation of the
+// first container takes several times as long.
 func (m *monitor) build() error {
 	if err := m.addresses(); err != nil {
 		return err
 	}
+	go func() {
+		m.networkErr = m.connect()
+		close(m.connected)
+	}()
 	var g errgroup.Group
-	g.Go(m.connect)
 	g.Go(m.makeCgroup)
 	g.Go(m.mountVolumes)
 	g.Go(m.writeFiles)
 	return g.Wait()
+}
+
+// network waits until the pod is connected.
+func (m *monitor) network() error {
+	<-m.connected
+	return m.networkErr
 }
 
 // addresses finds out the pod's address, which its status and environment need.

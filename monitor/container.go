@@ -16,6 +16,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/image"
+	"podrun/logs"
 	"podrun/manifest"
 	"podrun/pod"
 	"podrun/runtime"
@@ -78,6 +79,10 @@ func (m *monitor) Create(ctx context.Context, c *v1.Container, number int) error
 	spec, err := m.prepare(c, a)
 	if err != nil {
 		return configFailure(err)
+	}
+	// As the kubelet, which keeps one dead container of each.
+	if err := logs.Prune(m.logPath(c.Name), number-1); err != nil {
+		return err
 	}
 	out, ends, err := m.newOutput(a)
 	if err != nil {
@@ -177,6 +182,9 @@ func (m *monitor) Start(_ context.Context, container string, number int) (string
 	if a == nil {
 		return "", time.Time{}, fmt.Errorf("start container %s: it is gone", container)
 	}
+	if err := m.network(); err != nil {
+		return "", time.Time{}, err
+	}
 	at, err := a.container.Start()
 	return m.containerID(a.id), at, err
 }
@@ -204,15 +212,16 @@ func (m *monitor) tellExit(a *attempt) {
 	if err := a.watch.Wait(); err != nil {
 		return // closed: this monitor is going away
 	}
-	exit, err := m.exitOf(a)
-	if err != nil {
-		exit = pod.Exit{Code: 137, Reason: "ContainerStatusUnknown", Message: "The container's exit code is not known: " + err.Error(), At: time.Now()}
-	}
+	at := time.Now()
 	// All of its processes are gone with the first, so its output ends; waiting
 	// for it means that the last lines are there when the exit is seen.
 	select {
 	case <-a.output.ended:
 	case <-time.After(drainTimeout):
+	}
+	exit, err := m.exitOf(a, at)
+	if err != nil {
+		exit = pod.Exit{Code: 137, Reason: "ContainerStatusUnknown", Message: "The container's exit code is not known: " + err.Error(), At: at}
 	}
 	m.life.Exited(a.name, a.number, exit)
 }
@@ -221,8 +230,8 @@ func (m *monitor) tellExit(a *attempt) {
 // be on a full disk.
 const drainTimeout = 2 * time.Second
 
-func (m *monitor) exitOf(a *attempt) (pod.Exit, error) {
-	exit := pod.Exit{At: time.Now()}
+func (m *monitor) exitOf(a *attempt, at time.Time) (pod.Exit, error) {
+	exit := pod.Exit{At: at}
 	status, err := a.watch.Peek()
 	if errors.Is(err, runtime.ErrNotChild) {
 		var e sandbox.Exited

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -201,18 +202,20 @@ func ownPeer(conn *net.UnixConn) bool {
 var ErrNoMonitor = errors.New("the pod has no monitor")
 
 // Ask sends a request to the monitor of a pod and calls each with what it
-// answers, until each returns false. It goes on with the next monitor when one
-// dies, and returns ErrNoMonitor when there is none.
-func Ask(s *state.Store, uid string, r Request, each func(Update) bool) error {
+// answers, until each returns false or ctx ends. It goes on with the next
+// monitor when one dies, and returns ErrNoMonitor when there is none.
+func Ask(ctx context.Context, s *state.Store, uid string, r Request, each func(Update) bool) error {
 	for {
 		conn, err := dial(controlPath(s, uid))
 		if err != nil {
 			return ErrNoMonitor
 		}
+		hangUp := context.AfterFunc(ctx, func() { conn.Close() })
 		done, err := converse(conn, r, each)
+		hangUp()
 		conn.Close()
-		if done || err != nil {
-			return err
+		if done || err != nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
 		}
 		if held, err := state.Locked(lockPath(s, uid)); err != nil || !held {
 			return errors.Join(ErrNoMonitor, err)

@@ -59,7 +59,7 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.remains(); err != nil {
+	if err := t.Sandbox(); err != nil {
 		return nil, err
 	}
 	return openSandbox(s, r, lock)
@@ -133,11 +133,4 @@ func NewTeardown(s *state.Store, ref state.Ref, r *state.Record) (Teardown, erro
 	var err error
 	t.Host, err = hostOf(s, r)
 	return t, err
-}
-
-// remains removes what a sandbox left that nobody keeps any more, but not the
-// run directory, whose lock the caller holds.
-func (t Teardown) remains() error {
-	steps := t.sandboxSteps()
-	return run(steps[:len(steps)-1])
 }

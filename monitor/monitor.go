@@ -55,6 +55,9 @@ type monitor struct {
 	board   board
 	memory  *os.File // the output positions of all containers
 
+	connected  chan struct{} // closed when the network is there, or networkErr is set
+	networkErr error
+
 	mu       sync.Mutex
 	attempts map[string]*attempt // by container ID
 	pulled   map[string]bool     // containers whose image up has made present
@@ -62,6 +65,7 @@ type monitor struct {
 
 // Run keeps the pod of uid until it has ended. Only pause starts it.
 func Run(ctx context.Context, store *state.Store, uid string) error {
+	go sandbox.Warm() // the first container will move between cgroups
 	m, err := open(store, uid)
 	if err != nil {
 		return err
@@ -96,7 +100,7 @@ func open(store *state.Store, uid string) (*monitor, error) {
 	}
 	m := &monitor{
 		store: store, pause: pause, pauseID: os.Getppid(),
-		attempts: map[string]*attempt{}, pulled: map[string]bool{},
+		attempts: map[string]*attempt{}, pulled: map[string]bool{}, connected: make(chan struct{}),
 	}
 	// The lock is held as long as pause or the monitor lives.
 	for name, f := range map[string]**os.File{"lock": &m.lock, "control": &m.control, "mounts": &m.mounts} {
@@ -224,10 +228,12 @@ func (m *monitor) unmake(cause error) error {
 func (m *monitor) finish() error {
 	err := m.leave()
 	s := m.readStatus()
+	t := m.teardown()
 	if s.Stop != nil {
-		err = errors.Join(err, m.teardown().All())
+		err = errors.Join(err, t.All())
 	} else {
-		err = errors.Join(err, m.teardown().Sandbox())
+		// The lock goes with this process, the rest of the run directory before.
+		err = errors.Join(err, t.Sandbox(), removeAll(m.store.RunDir(m.uid())))
 	}
 	m.board.close(Update{Status: &s.Status, Ended: true})
 	return err
@@ -244,7 +250,12 @@ func (m *monitor) teardown() Teardown {
 // leave takes this process out of the sandbox, so that nothing of the pod is
 // in use when the sandbox is removed: it goes to the root cgroup, back to the
 // machine's mounts, and pause ends.
-func (m *monitor) leave() error {
+func (m *monitor) leave() (err error) {
+	m.quietNetwork()
+	// The longest of what is to be removed, and nothing needs it any more.
+	detached := make(chan error, 1)
+	go func() { detached <- m.host.Detach(m.uid()) }()
+	defer func() { err = errors.Join(err, <-detached) }()
 	m.mu.Lock()
 	for _, a := range m.attempts {
 		a.close()
@@ -258,6 +269,13 @@ func (m *monitor) leave() error {
 		return err
 	}
 	return unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid()))
+}
+
+// quietNetwork waits until nobody makes links or rules any more.
+func (m *monitor) quietNetwork() {
+	if m.address.IsValid() || m.pod.Spec.HostNetwork {
+		<-m.connected
+	}
 }
 
 // watchPause acts when pause has died: without it exits and output would be

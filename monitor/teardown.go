@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,16 +36,24 @@ type step struct {
 
 // Sandbox removes what exists only while the pod runs. The record, the status
 // and the logs stay.
-func (t Teardown) Sandbox() error { return run(t.sandboxSteps()) }
+func (t Teardown) Sandbox() error {
+	if err := t.end(); err != nil {
+		return err
+	}
+	return together(t.sandboxSteps())
+}
 
 // All removes the pod. The record and the name go last, and only when all the
 // rest is gone: while the name is taken, what is left can be found.
 func (t Teardown) All() error {
-	err := run(append(t.sandboxSteps(),
-		step{"remove the logs", t.removeLogs},
+	if err := t.end(); err != nil {
+		return err
+	}
+	if err := together(append(t.sandboxSteps(),
+		step{"remove the run directory", func() error { return removeAll(t.Store.RunDir(t.Ref.UID)) }},
+		step{"remove the logs", func() error { return removeAll(state.LogPath(t.LogDir, t.Ref)) }},
 		step{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
-	))
-	if err != nil {
+	)); err != nil {
 		return err
 	}
 	if err := removeAll(t.Store.PodDir(t.Ref.UID)); err != nil {
@@ -53,35 +62,43 @@ func (t Teardown) All() error {
 	return t.Store.Release(t.Ref.Namespace, t.Ref.Name, t.Ref.UID)
 }
 
-func (t Teardown) sandboxSteps() []step {
-	instance, uid := t.Store.Instance, t.Ref.UID
-	leaf, cgroup := sandbox.LeafPath(instance, uid), sandbox.PodPath(instance, uid)
-	return []step{
-		// Pause and monitor first: a monitor would restart what is killed.
-		{"end the sandbox's processes", func() error { return sandbox.KillCgroup(leaf, killTimeout) }},
-		{"end the containers", func() error { return sandbox.KillCgroup(cgroup, killTimeout) }},
-		{"disconnect the network", func() error { return t.Host.Detach(uid) }},
-		{"remove the cgroups", func() error {
-			return errors.Join(sandbox.RemoveCgroup(cgroup), sandbox.RemoveCgroup(leaf))
-		}},
-		{"remove the shared cgroups", func() error { sandbox.RemoveInstance(instance); return nil }},
-		{"remove the run directory", func() error { return removeAll(t.Store.RunDir(uid)) }},
-	}
-}
-
-// run does all steps, whatever becomes of one.
-func run(steps []step) error {
-	var errs []error
-	for _, s := range steps {
-		if err := s.do(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+// end kills pause and monitor, and then the containers: a monitor would restart
+// what is killed.
+func (t Teardown) end() error {
+	for _, group := range []string{sandbox.LeafPath(t.Store.Instance, t.Ref.UID), sandbox.PodPath(t.Store.Instance, t.Ref.UID)} {
+		if err := sandbox.KillCgroup(group, killTimeout); err != nil {
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-func (t Teardown) removeLogs() error {
-	return removeAll(state.LogPath(t.LogDir, t.Ref))
+// sandboxSteps do not depend on each other. The kernel takes some 20 ms to
+// remove a link, the longest of them.
+func (t Teardown) sandboxSteps() []step {
+	instance, uid := t.Store.Instance, t.Ref.UID
+	return []step{
+		{"disconnect the network", func() error { return t.Host.Detach(uid) }},
+		{"remove the cgroups", func() error {
+			defer sandbox.RemoveInstance(instance)
+			return errors.Join(sandbox.RemoveCgroup(sandbox.PodPath(instance, uid)), sandbox.RemoveCgroup(sandbox.LeafPath(instance, uid)))
+		}},
+	}
+}
+
+// together does all steps at once, whatever becomes of one.
+func together(steps []step) error {
+	errs := make([]error, len(steps))
+	var all sync.WaitGroup
+	for i, s := range steps {
+		all.Go(func() {
+			if err := s.do(); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", s.name, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // removeAll removes a tree that only podrun writes to. Another teardown may be

@@ -89,6 +89,26 @@ func (c *Cgroup) procs() []string {
 	return files
 }
 
+// Warm makes the kernel ready for moves between cgroups. The first move after a
+// quiet time waits some 12 ms for an RCU grace period (percpu_down_write of
+// cgroup_threadgroup_rwsem), those soon after it do not. A move of this process
+// to where it is changes nothing and waits as well, off the path of what follows.
+func Warm() {
+	own, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
+	if err != nil {
+		return
+	}
+	for _, top := range hierarchies() {
+		path, ok := own[filepath.Base(top)]
+		if !ok {
+			path = own[""]
+		}
+		if os.WriteFile(filepath.Join(top, path, "cgroup.procs"), []byte("0"), 0) == nil {
+			return
+		}
+	}
+}
+
 // LeaveCgroup moves the calling process from the given group to the root of
 // each hierarchy, so that the group can be removed.
 func LeaveCgroup(path string) error {
@@ -231,22 +251,31 @@ func RemoveInstance(instance string) {
 
 // directories are the group's directories in the hierarchies that have it.
 func directories(path string) []string {
-	tops := []string{"/sys/fs/cgroup"}
-	if !cgroups.IsCgroup2UnifiedMode() {
-		tops, _ = filepath.Glob("/sys/fs/cgroup/*")
-	}
 	var dirs []string
-	for _, top := range tops {
+	for _, top := range hierarchies() {
 		dir := filepath.Join(top, path)
-		if info, err := os.Lstat(dir); err == nil && info.IsDir() && !linkedHierarchy(top) {
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() {
 			dirs = append(dirs, dir)
 		}
 	}
 	return dirs
 }
 
-// linkedHierarchy: distributions link cpu to cpu,cpuacct.
-func linkedHierarchy(top string) bool {
-	info, err := os.Lstat(top)
-	return err == nil && info.Mode()&os.ModeSymlink != 0
+// hierarchies are the tops of the machine's cgroup trees: one on v2.
+func hierarchies() []string {
+	const top = "/sys/fs/cgroup"
+	if cgroups.IsCgroup2UnifiedMode() {
+		return []string{top}
+	}
+	entries, err := os.ReadDir(top)
+	if err != nil {
+		return nil
+	}
+	var tops []string
+	for _, e := range entries {
+		if e.IsDir() { // not the links of cpu to cpu,cpuacct that distributions make
+			tops = append(tops, filepath.Join(top, e.Name()))
+		}
+	}
+	return tops
 }
