@@ -41,9 +41,10 @@ lint: ## gofmt, go vet, staticcheck
 	go vet -tags '$(TAGS)' ./...
 	go tool staticcheck -tags '$(TAGS)' ./...
 
+ROUNDS := 15
 bench: build ## measure beside podman and write docs/benchmarks.md (as root)
 	@.ci/need bench
-	go run ./bench -o docs/benchmarks.md
+	go run -tags '$(TAGS)' ./bench -rounds $(ROUNDS) -o docs/benchmarks.md
 
 FUZZTIME := 20s
 fuzz: ## run every fuzz target for FUZZTIME
