@@ -75,6 +75,7 @@ func (c *Container) Exec(cmd Command) (*Execution, error) {
 
 func (c *Container) startExec(p *libcontainer.Process) error {
 	if err := c.lc.Start(p); err != nil {
+		reapStrays()
 		if phase, perr := c.Phase(); perr == nil && phase == Gone {
 			return errors.New("the container is not running")
 		}
