@@ -220,14 +220,19 @@ func (a *app) remove(ctx context.Context, f *monitor.Found, grace *int64) error 
 		return err
 	}
 	if f.Kept {
-		err := monitor.Ask(ctx, s, f.UID, monitor.Request{Stop: true, GracePeriod: grace}, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
+		keepers, err := monitor.Keepers(s, f.UID)
+		if err != nil {
+			return err
+		}
+		defer keepers.Close()
+		err = monitor.Ask(ctx, s, f.UID, monitor.Request{Stop: true, GracePeriod: grace}, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
 		if errors.Is(err, context.Canceled) {
 			return errors.New("interrupted; the pod goes on ending")
 		}
 		if err != nil && !errors.Is(err, monitor.ErrNoMonitor) {
 			return err
 		}
-		if err := monitor.WaitReleased(s, f.UID); err != nil {
+		if err := keepers.Wait(); err != nil {
 			return err
 		}
 	}

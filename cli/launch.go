@@ -20,10 +20,11 @@ import (
 // launch brings one pod up and waits for it.
 type launch struct {
 	*up
-	record *state.Record
-	old    *monitor.Found // of the same name, to be removed first
-	again  bool           // the record is stored; only the sandbox is gone
-	status *v1.PodStatus
+	record  *state.Record
+	old     *monitor.Found // of the same name, to be removed first
+	again   bool           // the record is stored; only the sandbox is gone
+	status  *v1.PodStatus
+	keepers *state.Held
 }
 
 func (l *launch) run(ctx context.Context) error {
@@ -44,6 +45,10 @@ func (l *launch) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start pod %s: %w", displayName(l.record.Pod), err)
 	}
+	if l.keepers, err = monitor.Keepers(l.store, l.record.UID()); err != nil {
+		return err
+	}
+	defer l.keepers.Close()
 	return l.wait(ctx, pause)
 }
 
@@ -200,7 +205,8 @@ func (l *launch) interrupted() error {
 // cleanUp makes sure that nothing is left of a pod that could not be made.
 func (l *launch) cleanUp() error {
 	ref := state.Ref{Namespace: l.record.Pod.Namespace, Name: l.record.Pod.Name, UID: l.record.UID()}
-	return l.tearDown(ref, l.record)
+	err := l.tearDown(ref, l.record)
+	return errors.Join(err, l.keepers.Wait())
 }
 
 // monitorLog is what a monitor that died had to say.

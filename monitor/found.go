@@ -124,14 +124,8 @@ func FindByName(s *state.Store, namespace, name string) (*Found, error) {
 	return Find(s, state.Ref{Namespace: namespace, Name: name, UID: uid})
 }
 
-// WaitReleased returns when neither pause nor monitor of a pod lives any more.
-func WaitReleased(s *state.Store, uid string) error {
-	f, err := state.LockFile(lockPath(s, uid))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // the run directory is gone, which is the end too
-	}
-	if err != nil {
-		return err
-	}
-	return f.Close()
+// Keepers is held as long as pause or monitor of a pod lives. It is opened before
+// they are asked to end: they remove its file, and take a moment more to be gone.
+func Keepers(s *state.Store, uid string) (*state.Held, error) {
+	return state.OpenHeld(lockPath(s, uid))
 }

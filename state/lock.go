@@ -27,20 +27,60 @@ func lock(path string, cmd int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = unix.FcntlFlock(f.Fd(), cmd, &unix.Flock_t{Type: unix.F_WRLCK})
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err == unix.EAGAIN || err == unix.EACCES {
-		err = ErrLocked
-	}
-	if err != nil {
+	if err := take(f, cmd); err != nil {
 		f.Close()
-		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+		return nil, err
 	}
 	return f, nil
+}
+
+func take(f *os.File, cmd int) error {
+	for {
+		switch err := unix.FcntlFlock(f.Fd(), cmd, &unix.Flock_t{Type: unix.F_WRLCK}); err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		case unix.EAGAIN, unix.EACCES:
+			return &os.PathError{Op: "lock", Path: f.Name(), Err: ErrLocked}
+		default:
+			return &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+		}
+	}
+}
+
+// Held is a lock that another process may hold. It is opened while its file is
+// there, because a holder may remove the file before it lets go.
+type Held struct{ file *os.File }
+
+// OpenHeld opens the lock at path. A missing file is not held.
+func OpenHeld(path string) (*Held, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return &Held{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Held{f}, nil
+}
+
+// Wait returns when nobody holds the lock any more, and closes it.
+func (h *Held) Wait() error {
+	if h.file == nil {
+		return nil
+	}
+	defer h.Close()
+	return take(h.file, unix.F_OFD_SETLKW)
+}
+
+// Close stops waiting. It may be called again.
+func (h *Held) Close() error {
+	if h.file == nil {
+		return nil
+	}
+	err := h.file.Close()
+	h.file = nil
+	return err
 }
 
 // Locked tells whether anybody holds the lock at path. A missing file is not locked.
