@@ -1,14 +1,14 @@
-#!/bin/bash
+#!/bin/sh
 # demo.sh shows a pod's life with the directories and addresses that a user gets.
 # Whatever happens, the pod does not stay; the image does, to play on with,
 # unless the demo fails.
-set -euo pipefail
+set -eu
 cd "$(dirname "$0")/.."
 podrun=$PWD/bin/podrun
 image=docker.io/library/busybox:latest
 manifest=testdata/myapp-pod.yaml
 
-if [[ $(id -u) -ne 0 ]]; then
+if [ "$(id -u)" -ne 0 ]; then
 	echo "make demo makes namespaces, cgroups and firewall rules: run it as root" >&2
 	exit 1
 fi
@@ -19,34 +19,36 @@ fi
 
 imported=
 clean_up() {
-	local code=$?
+	code=$?
 	trap '' INT TERM
-	if [[ $code -ne 0 ]]; then
+	if [ $code -ne 0 ]; then
 		"$podrun" down --force "$manifest" >/dev/null 2>&1 || true
-		[[ -z $imported ]] || "$podrun" image rm "$image" >/dev/null 2>&1 || true
+		[ -z "$imported" ] || "$podrun" image rm "$image" >/dev/null 2>&1 || true
 	fi
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
+# show prints a command of podrun and executes it.
 show() {
-	printf '\n# %s\n' "$*"
-	"$podrun" "${@:2}"
+	printf '\n# podrun %s\n' "$*"
+	"$podrun" "$@"
 }
 
-if ! "$podrun" image ls | grep -q "^docker.io/library/busybox[ :]*latest"; then
+if ! "$podrun" image ls | grep -q '^docker.io/library/busybox  *latest '; then
 	imported=yes
 	printf '\n# testdata/busybox.sh | podrun image import --change '\''CMD ["sh"]'\'' - %s\n' "$image"
 	testdata/busybox.sh | "$podrun" image import --change 'CMD ["sh"]' - "$image"
 fi
-show podrun up "$manifest"
-show podrun ps
+show up "$manifest"
+show ps
 # up returns when the shell has started, perhaps before it has said a word.
-for _ in {1..50}; do
-	[[ -n $("$podrun" logs myapp-pod) ]] && break
+tries=0
+while [ -z "$("$podrun" logs myapp-pod)" ] && [ $tries -lt 50 ]; do
 	sleep 0.1
+	tries=$((tries + 1))
 done
-show podrun logs myapp-pod
+show logs myapp-pod
 # The pod's sleep is process 1 of its container: without a handler of its own it
 # never sees SIGTERM, and would last for the whole grace period of 30 s.
-show podrun down --grace-period 1 "$manifest"
+show down --grace-period 1 "$manifest"
