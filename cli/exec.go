@@ -13,6 +13,7 @@ import (
 
 	"podrun/monitor"
 	"podrun/runtime"
+	"podrun/sandbox"
 )
 
 func execCommand(a *app) *cli.Command {
@@ -32,6 +33,7 @@ func execCommand(a *app) *cli.Command {
 			if c.NArg() < 2 {
 				return usagef("exec needs a pod and a command: podrun exec POD -- COMMAND [ARG...]")
 			}
+			go sandbox.Warm() // the command will move into the container's cgroup
 			target, err := a.running(namespace, c.Args().First(), container)
 			if err != nil {
 				return err

@@ -31,17 +31,21 @@ const shmSize = 64 << 20
 type podFiles struct{ hosts, hostname, resolvConf string }
 
 // build makes what the containers share. Everything in it finds what is already
-// there, so that a new monitor of a running pod goes the same way. The volumes
-// and the cgroup do not wait for each other; the network is only waited for
-// before a container is released (see Start), because the preparation of the
-// first container takes several times as long.
+// there, so that a new monitor of a running pod goes the same way. Nothing in it
+// waits for anything else; the network and the move into the own cgroup are only
+// waited for before a container is released (see Start), because the preparation
+// of the first container takes several times as long.
 func (m *monitor) build() error {
 	if err := m.addresses(); err != nil {
 		return err
 	}
+	m.background = make(chan struct{})
 	go func() {
-		m.networkErr = m.connect()
-		close(m.connected)
+		var g errgroup.Group
+		g.Go(m.connect)
+		g.Go(func() error { return sandbox.JoinLeaf(sandbox.LeafPath(m.store.Instance, m.uid())) })
+		m.failed = g.Wait()
+		close(m.background)
 	}()
 	var g errgroup.Group
 	g.Go(m.makeCgroup)
@@ -50,10 +54,13 @@ func (m *monitor) build() error {
 	return g.Wait()
 }
 
-// network waits until the pod is connected.
-func (m *monitor) network() error {
-	<-m.connected
-	return m.networkErr
+// settled waits for what build left in the background.
+func (m *monitor) settled() error {
+	if m.background == nil {
+		return nil
+	}
+	<-m.background
+	return m.failed
 }
 
 // addresses finds out the pod's address, which its status and environment need.

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"podrun/image"
 	"podrun/logs"
@@ -127,7 +129,10 @@ func (m *monitor) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) {
 	if err := image.Mount(img, rootfs, dir); err != nil {
 		return nil, fmt.Errorf("mount image %s: %w", c.Image, err)
 	}
-	env, err := manifest.Environment(manifest.EnvSource{Pod: m.pod, Container: c, References: m.references()})
+	env, err := manifest.Environment(manifest.EnvSource{
+		Pod: m.pod, Container: c, References: m.references(),
+		NodeCPU: *resource.NewQuantity(int64(goruntime.NumCPU()), resource.DecimalSI), NodeMemory: *resource.NewQuantity(machineMemory(), resource.BinarySI),
+	})
 	if err != nil {
 		return nil, &runtime.ConfigError{Text: err.Error()}
 	}
@@ -182,7 +187,7 @@ func (m *monitor) Start(_ context.Context, container string, number int) (string
 	if a == nil {
 		return "", time.Time{}, fmt.Errorf("start container %s: it is gone", container)
 	}
-	if err := m.network(); err != nil {
+	if err := m.settled(); err != nil {
 		return "", time.Time{}, err
 	}
 	at, err := a.container.Start()

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -55,8 +56,10 @@ type monitor struct {
 	board   board
 	memory  *os.File // the output positions of all containers
 
-	connected  chan struct{} // closed when the network is there, or networkErr is set
-	networkErr error
+	background chan struct{} // from build on; closed when what it left in the background is done
+	failed     error         // of the background
+
+	resting *time.Timer // touched by the life's loop only
 
 	mu       sync.Mutex
 	attempts map[string]*attempt // by container ID
@@ -65,7 +68,6 @@ type monitor struct {
 
 // Run keeps the pod of uid until it has ended. Only pause starts it.
 func Run(ctx context.Context, store *state.Store, uid string) error {
-	go sandbox.Warm() // the first container will move between cgroups
 	m, err := open(store, uid)
 	if err != nil {
 		return err
@@ -100,7 +102,7 @@ func open(store *state.Store, uid string) (*monitor, error) {
 	}
 	m := &monitor{
 		store: store, pause: pause, pauseID: os.Getppid(),
-		attempts: map[string]*attempt{}, pulled: map[string]bool{}, connected: make(chan struct{}),
+		attempts: map[string]*attempt{}, pulled: map[string]bool{},
 	}
 	// The lock is held as long as pause or the monitor lives.
 	for name, f := range map[string]**os.File{"lock": &m.lock, "control": &m.control, "mounts": &m.mounts} {
@@ -192,6 +194,7 @@ func (m *monitor) save(p pod.Checkpoint) {
 		fmt.Fprintf(os.Stderr, "podrun: store status: %v\n", err)
 	}
 	m.board.post(Update{Status: &p.Status})
+	m.restLater()
 }
 
 func (m *monitor) event(e pod.Event) {
@@ -251,7 +254,7 @@ func (m *monitor) teardown() Teardown {
 // in use when the sandbox is removed: it goes to the root cgroup, back to the
 // machine's mounts, and pause ends.
 func (m *monitor) leave() (err error) {
-	m.quietNetwork()
+	m.settled()
 	// The longest of what is to be removed, and nothing needs it any more.
 	detached := make(chan error, 1)
 	go func() { detached <- m.host.Detach(m.uid()) }()
@@ -269,13 +272,6 @@ func (m *monitor) leave() (err error) {
 		return err
 	}
 	return unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid()))
-}
-
-// quietNetwork waits until nobody makes links or rules any more.
-func (m *monitor) quietNetwork() {
-	if m.address.IsValid() || m.pod.Spec.HostNetwork {
-		<-m.connected
-	}
 }
 
 // watchPause acts when pause has died: without it exits and output would be

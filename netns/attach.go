@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,10 +59,10 @@ func (h Host) attach(a Attachment) error {
 // and the firewall table with the last pod of the instance. It may be run any
 // number of times, in whatever state the pod is.
 //
-// Rules go first, so that host ports stop leading into a dying pod; then the
-// link, and only when no route is left the address, so that whoever gets it next
-// cannot meet the old route. Removing a link waits 10 to 20 ms for RCU in the
-// kernel. The death of the namespace removes it as well, but later and without
+// Rules and link go at the same time, as each may wait for the removal of a link
+// (the last pod's rules go with the gateway), which takes 10 to 20 ms of RCU in
+// the kernel. Only when no route is left goes the address, so that whoever gets
+// it next cannot meet the old route. The death of the namespace removes it as well, but later and without
 // telling anyone, so Detach does it explicitly and returns when it is done: a
 // caller who wants that off the path of its user runs Detach beside the rest of
 // the teardown, as soon as the pod's processes are gone.
@@ -79,16 +80,25 @@ func (h Host) detach(uid string) error {
 	if err := h.checkPrefix(); err != nil {
 		return err
 	}
+	var g errgroup.Group
+	g.Go(func() error {
+		return onHandle(func(handle *netlink.Handle) error { return h.withdraw(handle, uid) })
+	})
+	g.Go(func() error {
+		return onHandle(func(handle *netlink.Handle) error { return deleteLink(handle, h.linkName(uid)) })
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return h.Release(uid)
+}
+
+// onHandle calls f with a netlink socket of its own.
+func onHandle(f func(*netlink.Handle) error) error {
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink socket: %w", err)
 	}
 	defer handle.Close()
-	if err := h.withdraw(handle, uid); err != nil {
-		return err
-	}
-	if err := deleteLink(handle, h.linkName(uid)); err != nil {
-		return err
-	}
-	return h.Release(uid)
+	return f(handle)
 }

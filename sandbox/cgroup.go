@@ -109,6 +109,25 @@ func Warm() {
 	}
 }
 
+// JoinLeaf moves the calling process into the group, where it is not there yet.
+// Like Warm it makes the kernel ready for the moves that follow.
+func JoinLeaf(path string) error {
+	own, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
+	if err != nil {
+		return fmt.Errorf("find own cgroups: %w", err)
+	}
+	if cgroups.IsCgroup2UnifiedMode() && own[""] == path {
+		Warm()
+		return nil
+	}
+	for _, dir := range directories(path) {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
+			return fmt.Errorf("join cgroup %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
 // LeaveCgroup moves the calling process from the given group to the root of
 // each hierarchy, so that the group can be removed.
 func LeaveCgroup(path string) error {

@@ -455,7 +455,6 @@ static void pause_main(void)
 	signals = block_signals();
 	if (signals < 0)
 		_exit(EXIT_SIGNALS);
-	join_cgroups();
 	enter_namespaces();
 	if (keep("lock", fcntl(LOCK_FD, F_DUPFD_CLOEXEC, FIRST_FREE_FD)) ||
 	    keep("control", fcntl(CONTROL_FD, F_DUPFD_CLOEXEC, FIRST_FREE_FD)))
@@ -463,6 +462,9 @@ static void pause_main(void)
 	close(LOCK_FD);
 	close(CONTROL_FD);
 	start_monitor();
+	// On cgroup v1 this waits some 12 ms for RCU. The monitor is on its way
+	// meanwhile and joins by itself (JoinLeaf).
+	join_cgroups();
 	for (;;) {
 		struct pollfd fds[2] = {{signals, POLLIN, 0}, {self.socket, POLLIN, 0}};
 		struct signalfd_siginfo drained;
