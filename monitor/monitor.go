@@ -162,6 +162,8 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	outcome, err := m.life.Run(ctx)
 	var notMade *pod.NotMade
 	switch {
+	case errors.As(err, &notMade) && m.settled() != nil:
+		return m.unmake(m.failed) // not the fault of the container that was to start first
 	case errors.As(err, &notMade):
 		return m.unmake(err)
 	case err != nil && outcome.Status.Phase == "":

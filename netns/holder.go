@@ -37,7 +37,8 @@ func holder(p Port, sockets []socket) string {
 		}
 		title := processTitle(pid)
 		if holds(pid, inodes, p, strings.HasPrefix(title, reservers)) {
-			return fmt.Sprintf("%s (pid %d)", title, pid)
+			// "pod default/web" says enough of a pause process, whose title begins with "podrun: ".
+			return fmt.Sprintf("%s (pid %d)", strings.TrimPrefix(title, reservers+": "), pid)
 		}
 	}
 	return describe(p, sockets)

@@ -138,7 +138,7 @@ func TestReserveTakenByAPod(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Reserve([]Port{{HostPort: 8080}})
-	want := fmt.Sprintf("host port 8080/TCP is held by podrun: pod default/holder 8080 (pid %d)", c.Process.Pid)
+	want := fmt.Sprintf("host port 8080/TCP is held by pod default/holder 8080 (pid %d)", c.Process.Pid)
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
