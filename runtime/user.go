@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,6 +49,12 @@ func (s *Spec) identity(sc v1.SecurityContext) (Identity, error) {
 		for _, g := range pod.SupplementalGroups {
 			id.Groups = append(id.Groups, int(g))
 		}
+	}
+	// As containerd: setgroups(2) with the supplementary groups alone would take
+	// the primary one off the list, and with it what a file denies to that group
+	// (CVE-2023-25173).
+	if !slices.Contains(id.Groups, id.GID) {
+		id.Groups = slices.Insert(id.Groups, 0, id.GID)
 	}
 	return id, s.checkNonRoot(sc, id)
 }
