@@ -49,6 +49,10 @@ func (l *launch) run(ctx context.Context) error {
 		return err
 	}
 	defer l.keepers.Close()
+	if l.keepers, err = monitor.Keepers(l.store, l.record.UID()); err != nil {
+		return err
+	}
+	defer l.keepers.Close()
 	return l.wait(ctx, pause)
 }
 
@@ -202,11 +206,14 @@ func (l *launch) interrupted() error {
 	return errors.Join(&exitError{130, errors.New("interrupted")}, err)
 }
 
-// cleanUp makes sure that nothing is left of a pod that could not be made.
+// cleanUp waits for those who keep a pod that could not be made, and makes sure
+// that nothing is left of it.
 func (l *launch) cleanUp() error {
+	if err := l.keepers.Wait(); err != nil {
+		return err
+	}
 	ref := state.Ref{Namespace: l.record.Pod.Namespace, Name: l.record.Pod.Name, UID: l.record.UID()}
-	err := l.tearDown(ref, l.record)
-	return errors.Join(err, l.keepers.Wait())
+	return l.tearDown(ref, l.record)
 }
 
 // monitorLog is what a monitor that died had to say.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -156,6 +157,9 @@ func (m *monitor) serve() {
 	}
 }
 
+// sendTimeout bounds the wait for a client that does not read.
+const sendTimeout = 2 * time.Second
+
 // A request is small; what is longer is no request.
 const maxRequest = 64 << 10
 
@@ -176,6 +180,8 @@ func (m *monitor) answer(conn *net.UnixConn) {
 	}
 	out := json.NewEncoder(conn)
 	for u := range w {
+		// One who does not read must not hold up the end of the pod.
+		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
 		if out.Encode(u) != nil {
 			return
 		}

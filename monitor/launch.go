@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"podrun/netns"
 	"podrun/sandbox"
 	"podrun/state"
@@ -38,10 +40,23 @@ func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
 			err = errors.Join(err, terr)
 		}
 	}()
-	if err := s.WriteRecord(r); err != nil {
-		return nil, fmt.Errorf("store the pod's record: %w", err)
+	// The name is claimed: from here on what is made can be found and undone.
+	var g errgroup.Group
+	var leaf *sandbox.Cgroup
+	g.Go(func() error {
+		if err := s.WriteRecord(r); err != nil {
+			return fmt.Errorf("store the pod's record: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() (err error) {
+		leaf, err = sandbox.NewCgroup(sandbox.LeafPath(s.Instance, ref.UID), nil)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
-	return openSandbox(s, r, lock)
+	return openSandbox(s, r, leaf, lock)
 }
 
 // Relaunch starts the sandbox of a pod that has a record but nobody who keeps
@@ -62,11 +77,15 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 	if err := t.Sandbox(); err != nil {
 		return nil, err
 	}
-	return openSandbox(s, r, lock)
+	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(s.Instance, r.UID()), nil)
+	if err != nil {
+		return nil, err
+	}
+	return openSandbox(s, r, leaf, lock)
 }
 
 // openSandbox makes the control socket and starts pause.
-func openSandbox(s *state.Store, r *state.Record, lock *os.File) (*sandbox.Pause, error) {
+func openSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock *os.File) (*sandbox.Pause, error) {
 	path := controlPath(s, r.UID())
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -76,14 +95,10 @@ func openSandbox(s *state.Store, r *state.Record, lock *os.File) (*sandbox.Pause
 		return nil, fmt.Errorf("make the control socket: %w", err)
 	}
 	defer control.Close()
-	return startSandbox(s, r, lock, control)
+	return startSandbox(s, r, leaf, lock, control)
 }
 
-func startSandbox(s *state.Store, r *state.Record, lock, control *os.File) (*sandbox.Pause, error) {
-	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(s.Instance, r.UID()), nil)
-	if err != nil {
-		return nil, err
-	}
+func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, control *os.File) (*sandbox.Pause, error) {
 	log, err := os.OpenFile(filepath.Join(s.RunDir(r.UID()), "monitor.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err

@@ -224,9 +224,9 @@ func (m *monitor) unmake(cause error) error {
 	if err := m.store.WriteStatus(m.uid(), s, state.Durable); err != nil {
 		return err
 	}
-	err := m.leave()
+	err := errors.Join(m.leave(), m.teardown().All())
 	m.board.close(Update{NotMade: s.NotMade})
-	return errors.Join(err, m.teardown().All())
+	return err
 }
 
 // finish ends the sandbox of a pod that has ended.

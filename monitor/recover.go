@@ -133,8 +133,12 @@ func (m *monitor) replaceSandbox() error {
 	if err := sandbox.RemoveCgroup(sandbox.PodPath(instance, uid)); err != nil {
 		return err
 	}
+	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(instance, uid), nil)
+	if err != nil {
+		return err
+	}
 	return sandbox.InMounts(m.mounts, func() error {
-		_, err := startSandbox(m.store, m.record, m.lock, m.control)
+		_, err := startSandbox(m.store, m.record, leaf, m.lock, m.control)
 		return err
 	})
 }
