@@ -18,17 +18,99 @@ const Version = 1
 // Record is everything that is needed to run a pod, to find what was made for
 // it, and to undo it. It is written once, durably, before anything is made.
 type Record struct {
-	Version    int                                  `json:"version"`
-	Created    time.Time                            `json:"created"`
-	LogDir     string                               `json:"logDir"`
-	Subnet     string                               `json:"subnet"`
-	LinkPrefix string                               `json:"linkPrefix"`
-	PullPolicy v1.PullPolicy                        `json:"pullPolicy,omitempty"` // of --pull: overrides the manifest's
-	Insecure   []string                             `json:"insecureRegistries,omitempty"`
-	Pod        *v1.Pod                              `json:"pod"` // as given, defaulted, with its uid
-	ConfigMaps map[string]*v1.ConfigMap             `json:"configMaps,omitempty"`
-	Secrets    map[string]*v1.Secret                `json:"secrets,omitempty"`
-	Claims     map[string]*v1.PersistentVolumeClaim `json:"claims,omitempty"`
+	Version    int
+	Created    time.Time
+	LogDir     string
+	Subnet     string
+	LinkPrefix string
+	PullPolicy v1.PullPolicy // of --pull: overrides the manifest's
+	Insecure   []string      // registries
+	Pod        *v1.Pod       // as given, defaulted, with its uid
+	ConfigMaps map[string]*v1.ConfigMap
+	Secrets    map[string]*v1.Secret
+	Claims     map[string]*v1.PersistentVolumeClaim
+}
+
+// stored is a record on disk. The API's objects are in the API's protobuf
+// encoding, as a cluster stores them: as JSON they would cost every up, monitor
+// and ps some 2 ms and each monitor half a megabyte of reflected types.
+type stored struct {
+	Version    int               `json:"version"`
+	Created    time.Time         `json:"created"`
+	LogDir     string            `json:"logDir"`
+	Subnet     string            `json:"subnet"`
+	LinkPrefix string            `json:"linkPrefix"`
+	PullPolicy v1.PullPolicy     `json:"pullPolicy,omitempty"`
+	Insecure   []string          `json:"insecureRegistries,omitempty"`
+	Pod        []byte            `json:"pod"`
+	ConfigMaps map[string][]byte `json:"configMaps,omitempty"`
+	Secrets    map[string][]byte `json:"secrets,omitempty"`
+	Claims     map[string][]byte `json:"claims,omitempty"`
+}
+
+func (r *Record) encode() (*stored, error) {
+	s := &stored{
+		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, LinkPrefix: r.LinkPrefix,
+		PullPolicy: r.PullPolicy, Insecure: r.Insecure,
+	}
+	var err error
+	if s.Pod, err = r.Pod.Marshal(); err != nil {
+		return nil, err
+	}
+	if s.ConfigMaps, err = encodeAll(r.ConfigMaps); err != nil {
+		return nil, err
+	}
+	if s.Secrets, err = encodeAll(r.Secrets); err != nil {
+		return nil, err
+	}
+	s.Claims, err = encodeAll(r.Claims)
+	return s, err
+}
+
+func encodeAll[T interface{ Marshal() ([]byte, error) }](objects map[string]T) (map[string][]byte, error) {
+	all := make(map[string][]byte, len(objects))
+	for name, o := range objects {
+		data, err := o.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		all[name] = data
+	}
+	return all, nil
+}
+
+func (s *stored) decode() (*Record, error) {
+	r := &Record{
+		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, LinkPrefix: s.LinkPrefix,
+		PullPolicy: s.PullPolicy, Insecure: s.Insecure, Pod: &v1.Pod{},
+	}
+	if err := r.Pod.Unmarshal(s.Pod); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.ConfigMaps, err = decodeAll[v1.ConfigMap](s.ConfigMaps); err != nil {
+		return nil, err
+	}
+	if r.Secrets, err = decodeAll[v1.Secret](s.Secrets); err != nil {
+		return nil, err
+	}
+	r.Claims, err = decodeAll[v1.PersistentVolumeClaim](s.Claims)
+	return r, err
+}
+
+func decodeAll[T any, P interface {
+	*T
+	Unmarshal([]byte) error
+}](all map[string][]byte) (map[string]*T, error) {
+	objects := make(map[string]*T, len(all))
+	for name, data := range all {
+		o := new(T)
+		if err := P(o).Unmarshal(data); err != nil {
+			return nil, err
+		}
+		objects[name] = o
+	}
+	return objects, nil
 }
 
 // UID is the pod's uid.
@@ -51,7 +133,11 @@ func (s *Store) WriteRecord(r *Record) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	data, err := json.Marshal(r)
+	encoded, err := r.encode()
+	if err != nil {
+		return fmt.Errorf("encode record: %w", err)
+	}
+	data, err := json.Marshal(encoded)
 	if err != nil {
 		return fmt.Errorf("encode record: %w", err)
 	}
@@ -64,17 +150,21 @@ func (s *Store) WriteRecord(r *Record) error {
 // ReadRecord returns a pod's record; os.ErrNotExist where the pod is half made
 // or half removed.
 func (s *Store) ReadRecord(uid string) (*Record, error) {
-	var r Record
-	if err := readJSON(filepath.Join(s.PodDir(uid), "pod.json"), &r); err != nil {
+	var on stored
+	if err := readJSON(filepath.Join(s.PodDir(uid), "pod.json"), &on); err != nil {
 		return nil, err
 	}
-	if r.Version > Version {
-		return nil, fmt.Errorf("record of pod %s has version %d, this podrun reads up to %d: use the newer podrun", uid, r.Version, Version)
+	if on.Version > Version {
+		return nil, fmt.Errorf("record of pod %s has version %d, this podrun reads up to %d: use the newer podrun", uid, on.Version, Version)
 	}
-	if r.Pod == nil {
+	if len(on.Pod) == 0 {
 		return nil, fmt.Errorf("record of pod %s names no pod", uid)
 	}
-	return &r, nil
+	r, err := on.decode()
+	if err != nil {
+		return nil, fmt.Errorf("decode record of pod %s: %w", uid, err)
+	}
+	return r, nil
 }
 
 // WriteStatus stores what the monitor knows of its pod. Durable is for exit
@@ -103,23 +193,43 @@ func readJSON(path string, into any) error {
 	return nil
 }
 
-// AppendEvent adds one line to the pod's events.
+// AppendEvent adds one line to the pod's events. Only one process at a time,
+// the pod's monitor, may do so.
 func (s *Store) AppendEvent(uid string, event any) (err error) {
 	line, err := json.Marshal(event)
 	if err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(s.PodDir(uid), "events.jsonl"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.PodDir(uid), "events.jsonl"), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	cut, err := endsInLine(f)
+	if err != nil {
+		return err
+	}
+	if cut {
+		line = append([]byte{'\n'}, line...)
+	}
 	_, err = f.Write(append(line, '\n'))
 	return err
 }
 
-// EachEvent calls f with every event line of a pod, oldest first. A last line
-// that a crash cut short is left out.
+// endsInLine tells whether a crash or a full disk cut the last line of f: what
+// is appended would become a part of it.
+func endsInLine(f *os.File) (bool, error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return false, err
+	}
+	var last [1]byte
+	_, err = f.ReadAt(last[:], info.Size()-1)
+	return last[0] != '\n', err
+}
+
+// EachEvent calls f with every event line of a pod, oldest first. Lines that a
+// crash cut short are left out.
 func (s *Store) EachEvent(uid string, f func(line []byte)) error {
 	data, err := os.ReadFile(filepath.Join(s.PodDir(uid), "events.jsonl"))
 	if errors.Is(err, os.ErrNotExist) {
