@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // Rows of the table.
@@ -83,7 +85,11 @@ func (b *bench) turns(round int) []*engine {
 	return order
 }
 
+// progress tells on a terminal what is being measured.
 func (b *bench) progress(format string, args ...any) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return
+	}
 	fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
 }
 
