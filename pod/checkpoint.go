@@ -139,6 +139,8 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 			c.Removed = r.Removed && !r.Dirty
 		case stageStarting, stageRunning:
 			c.lost = !found || attempt != r.Attempt
+			// What is gone serves nobody, though nobody has told its exit yet.
+			c.Ready = c.Ready && !c.lost
 			c.resumed = !c.lost && r.Stage == stageStarting
 		}
 		if r.Stage == stageRunning {
