@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 )
 
 // NewUID is a random UUID (RFC 9562, version 4).
@@ -66,8 +65,21 @@ func (s *Store) Lookup(namespace, name string) (string, error) {
 	return os.Readlink(s.claimPath(namespace, name))
 }
 
-// Release gives up namespace/name if uid holds it.
+// Release gives up namespace/name if uid holds it. Two of them at once take
+// turns: between the look and the removal the name could else pass to another
+// pod, which would lose it.
 func (s *Store) Release(namespace, name, uid string) error {
+	turn, err := os.Open(filepath.Join(s.Root, "names"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer turn.Close()
+	if err := flock(turn); err != nil {
+		return err
+	}
 	path := s.claimPath(namespace, name)
 	holder, err := os.Readlink(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && holder != uid {
@@ -76,7 +88,7 @@ func (s *Store) Release(namespace, name, uid string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(path); err != nil {
 		return err
 	}
 	os.Remove(filepath.Dir(path)) // goes only when it is empty
@@ -86,27 +98,42 @@ func (s *Store) Release(namespace, name, uid string) error {
 // Names lists the claimed names of one namespace, or of all where namespace is
 // empty, sorted.
 func (s *Store) Names(namespace string) ([]Ref, error) {
-	pattern := namespace
+	namespaces := []string{namespace}
 	if namespace == "" {
-		pattern = "*"
-	}
-	paths, err := filepath.Glob(filepath.Join(s.Root, "names", pattern, "*"))
-	if err != nil {
-		return nil, err
-	}
-	sort.Strings(paths)
-	refs := make([]Ref, 0, len(paths))
-	for _, p := range paths {
-		uid, err := os.Readlink(p)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // went away while we looked
+		var err error
+		if namespaces, err = entries(filepath.Join(s.Root, "names")); err != nil {
+			return nil, err
 		}
+	}
+	var refs []Ref
+	for _, ns := range namespaces {
+		names, err := entries(filepath.Join(s.Root, "names", ns))
 		if err != nil {
 			return nil, err
 		}
-		refs = append(refs, Ref{
-			Namespace: filepath.Base(filepath.Dir(p)), Name: filepath.Base(p), UID: uid,
-		})
+		for _, name := range names {
+			uid, err := s.Lookup(ns, name)
+			if errors.Is(err, os.ErrNotExist) {
+				continue // went away while we looked
+			}
+			if err != nil {
+				return nil, err
+			}
+			refs = append(refs, Ref{Namespace: ns, Name: name, UID: uid})
+		}
 	}
 	return refs, nil
+}
+
+// entries are the names in a directory, sorted; none where it is missing.
+func entries(dir string) ([]string, error) {
+	found, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	names := make([]string, 0, len(found))
+	for _, e := range found {
+		names = append(names, e.Name())
+	}
+	return names, nil
 }

@@ -48,6 +48,20 @@ func take(f *os.File, cmd int) error {
 	}
 }
 
+// flock waits for the turn on an open directory, which cannot be written to and
+// so cannot have a write lock of the other kind (flock(2)).
+func flock(dir *os.File) error {
+	for {
+		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX)
+		if err == nil {
+			return nil
+		}
+		if err != unix.EINTR {
+			return &os.PathError{Op: "lock", Path: dir.Name(), Err: err}
+		}
+	}
+}
+
 // Held is a lock that another process may hold. It is opened while its file is
 // there, because a holder may remove the file before it lets go.
 type Held struct{ file *os.File }

@@ -151,11 +151,13 @@ func (s *Store) WriteRecord(r *Record) error {
 // or half removed.
 func (s *Store) ReadRecord(uid string) (*Record, error) {
 	var on stored
-	if err := readJSON(filepath.Join(s.PodDir(uid), "pod.json"), &on); err != nil {
-		return nil, err
-	}
+	err := readJSON(filepath.Join(s.PodDir(uid), "pod.json"), &on)
+	// First: a later version may well have fields of other types.
 	if on.Version > Version {
 		return nil, fmt.Errorf("record of pod %s has version %d, this podrun reads up to %d: use the newer podrun", uid, on.Version, Version)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if len(on.Pod) == 0 {
 		return nil, fmt.Errorf("record of pod %s names no pod", uid)
@@ -205,7 +207,7 @@ func (s *Store) AppendEvent(uid string, event any) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	cut, err := endsInLine(f)
+	cut, err := endsCut(f)
 	if err != nil {
 		return err
 	}
@@ -216,9 +218,9 @@ func (s *Store) AppendEvent(uid string, event any) (err error) {
 	return err
 }
 
-// endsInLine tells whether a crash or a full disk cut the last line of f: what
+// endsCut tells whether a crash or a full disk cut the last line of f: what
 // is appended would become a part of it.
-func endsInLine(f *os.File) (bool, error) {
+func endsCut(f *os.File) (bool, error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
 		return false, err

@@ -7,10 +7,10 @@ package state
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // Config names the three directories that podrun uses.
@@ -30,19 +30,29 @@ type Store struct {
 }
 
 // Open makes the directories where they are missing, private to their owner,
-// and empties a run root that an earlier boot left behind.
+// and removes from the run root what an earlier boot left behind.
 func Open(c Config) (*Store, error) {
 	for _, dir := range []*string{&c.Root, &c.RunRoot, &c.LogDir} {
+		if *dir == "" {
+			return nil, errors.New("a directory of podrun's has no name: is one of PODRUN_ROOT, PODRUN_RUN_ROOT, PODRUN_LOG_DIR set and empty?")
+		}
 		abs, err := filepath.Abs(*dir)
 		if err != nil {
 			return nil, fmt.Errorf("resolve %q: %w", *dir, err)
 		}
 		*dir = abs
 	}
-	for _, dir := range []string{c.Root, c.RunRoot} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+	for _, dir := range []*string{&c.Root, &c.RunRoot} {
+		if err := os.MkdirAll(*dir, 0o700); err != nil {
 			return nil, err
 		}
+		// One directory is one instance, by whatever way it was named; and the
+		// kernel's mount table, in which podrun looks for its own, has no links.
+		real, err := filepath.EvalSymlinks(*dir)
+		if err != nil {
+			return nil, err
+		}
+		*dir = real
 	}
 	sum := sha256.Sum256([]byte(c.Root))
 	s := &Store{Config: c, Instance: hex.EncodeToString(sum[:4])}
@@ -72,7 +82,8 @@ func (s *Store) AddressDir() string { return filepath.Join(s.RunRoot, "addresses
 const bootIDPath = "/proc/sys/kernel/random/boot_id"
 
 // checkBoot empties the run root when it was last used under another boot:
-// on machines where /run is no tmpfs its locks and addresses would lie.
+// on machines where /run is no tmpfs its locks and addresses would lie. Only
+// what podrun makes is removed: --run-root may name a directory that holds more.
 func (s *Store) checkBoot() error {
 	boot, err := os.ReadFile(bootIDPath)
 	if err != nil {
@@ -90,15 +101,8 @@ func (s *Store) checkBoot() error {
 	if seen, err := os.ReadFile(file); err == nil && string(seen) == string(boot) {
 		return nil
 	}
-	entries, err := os.ReadDir(s.RunRoot)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "boot-id") {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(s.RunRoot, e.Name())); err != nil {
+	for _, dir := range []string{filepath.Join(s.RunRoot, "pods"), s.AddressDir()} {
+		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
 	}
