@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -133,11 +133,13 @@ func (u *up) run(ctx context.Context) error {
 	if err := u.makeImagesPresent(ctx, fresh); err != nil {
 		return err
 	}
-	var g errgroup.Group
-	for _, l := range fresh {
-		g.Go(func() error { return l.run(ctx) })
+	errs := make([]error, len(fresh))
+	var all sync.WaitGroup
+	for i, l := range fresh {
+		all.Go(func() { errs[i] = l.run(ctx) })
 	}
-	if err := g.Wait(); err != nil || !u.options.attach {
+	all.Wait()
+	if err := errors.Join(errs...); err != nil || !u.options.attach {
 		return err
 	}
 	return u.attach(ctx)
