@@ -75,8 +75,8 @@ func trimScratches() {
 	}
 }
 
-func newScratch() (s *scratch, err error) {
-	s = &scratch{}
+func newScratch() (_ *scratch, err error) {
+	s := &scratch{}
 	defer func() {
 		if err != nil {
 			s.close()
