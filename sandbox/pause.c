@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -51,6 +52,8 @@ enum {
 	EXIT_MONITOR_NAMESPACE,
 	EXIT_MONITOR_EXEC,
 };
+
+enum { RETRY_DELAY = 1000 }; // milliseconds
 
 enum { LOCK_FD = 3, CONTROL_FD = 4, FIRST_FREE_FD = 5, MONITOR_FD = 3 };
 
@@ -166,19 +169,24 @@ static void run_monitor(int socket)
 	_exit(EXIT_MONITOR_EXEC);
 }
 
-static void start_monitor(void)
+// start_monitor returns 0, or the exit code of the step that failed.
+static int start_monitor(void)
 {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-		_exit(EXIT_SOCKET);
+		return EXIT_SOCKET;
 	clock_gettime(CLOCK_MONOTONIC, &self.started);
-	self.pid = fork();
-	if (self.pid < 0)
-		_exit(EXIT_FORK);
-	if (self.pid == 0)
+	pid_t pid = fork();
+	if (pid == 0)
 		run_monitor(pair[1]);
 	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return EXIT_FORK;
+	}
+	self.pid = pid;
 	self.socket = pair[0];
+	return 0;
 }
 
 // monitor_died plans the next start: at once after a monitor that lived for a
@@ -427,10 +435,25 @@ static int block_signals(void)
 	return signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+// The number of files that pause may keep, a monitor open and a container see:
+// what container engines give, not what the caller's shell happens to have.
+static void raise_limits(void)
+{
+	struct rlimit files = {1 << 20, 1 << 20};
+	if (setrlimit(RLIMIT_NOFILE, &files) == 0)
+		return;
+	// fs.nr_open is lower, or the right to exceed the hard limit is missing.
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
 // detach leaves what belongs to the caller; the session was left by Start.
 static void detach(void)
 {
 	int fd;
+	raise_limits();
 	if (chdir("/") != 0)
 		_exit(EXIT_USAGE);
 	umask(022);
@@ -450,7 +473,7 @@ static void detach(void)
 
 static void pause_main(void)
 {
-	int signals;
+	int signals, failed;
 	detach();
 	signals = block_signals();
 	if (signals < 0)
@@ -461,7 +484,9 @@ static void pause_main(void)
 		_exit(EXIT_MEMORY);
 	close(LOCK_FD);
 	close(CONTROL_FD);
-	start_monitor();
+	failed = start_monitor();
+	if (failed)
+		_exit(failed);
 	// On cgroup v1 this waits some 12 ms for RCU. The monitor is on its way
 	// meanwhile and joins by itself (JoinLeaf).
 	join_cgroups();
@@ -473,8 +498,9 @@ static void pause_main(void)
 			;
 		if (self.socket >= 0 && fds[1].revents)
 			serve();
-		if (self.pid == 0 && !(fds[0].revents & POLLIN))
-			start_monitor();
+		// A machine without memory or processes must not cost the pod its pause.
+		if (self.pid == 0 && !(fds[0].revents & POLLIN) && start_monitor() != 0)
+			self.delay = RETRY_DELAY;
 		reap();
 	}
 }
