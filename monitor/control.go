@@ -76,12 +76,16 @@ func (b *board) post(u Update) {
 	}
 }
 
-// close posts the last update and waits until all have it.
+// close posts the last update and waits until all have it, or have been too
+// slow to take it.
 func (b *board) close(u Update) {
 	b.mu.Lock()
 	b.final = &u
 	for w := range b.watchers {
-		w <- u // has room: post drops a watcher before its channel is full
+		select {
+		case w <- u:
+		default: // asks again, and gets it from watch
+		}
 		delete(b.watchers, w)
 		close(w)
 	}
@@ -150,8 +154,12 @@ func (m *monitor) serve() {
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	for {
 		conn, err := l.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // no descriptor is free, for now
+			time.Sleep(acceptGap)
+			continue
 		}
 		go m.answer(conn.(*net.UnixConn))
 	}
@@ -159,6 +167,9 @@ func (m *monitor) serve() {
 
 // sendTimeout bounds the wait for a client that does not read.
 const sendTimeout = 2 * time.Second
+
+// acceptGap is the wait after an accept that failed.
+const acceptGap = 100 * time.Millisecond
 
 // A request is small; what is longer is no request.
 const maxRequest = 64 << 10
@@ -214,6 +225,11 @@ func Ask(ctx context.Context, s *state.Store, uid string, r Request, each func(U
 	for {
 		conn, err := dial(controlPath(s, uid))
 		if err != nil {
+			if again, err := beingMade(ctx, s, uid); again {
+				continue
+			} else if err != nil {
+				return err
+			}
 			return ErrNoMonitor
 		}
 		hangUp := context.AfterFunc(ctx, func() { conn.Close() })
@@ -226,6 +242,24 @@ func Ask(ctx context.Context, s *state.Store, uid string, r Request, each func(U
 		if held, err := state.Locked(lockPath(s, uid)); err != nil || !held {
 			return errors.Join(ErrNoMonitor, err)
 		}
+	}
+}
+
+// socketWait is how soon a socket that is being made is looked for again.
+const socketWait = 2 * time.Millisecond
+
+// beingMade waits a moment where there is no socket, but the lock is held:
+// whoever makes a pod locks it first.
+func beingMade(ctx context.Context, s *state.Store, uid string) (bool, error) {
+	held, err := state.Locked(lockPath(s, uid))
+	if err != nil || !held {
+		return false, err
+	}
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-time.After(socketWait):
+		return true, nil
 	}
 }
 

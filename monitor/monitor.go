@@ -110,7 +110,13 @@ func open(store *state.Store, uid string) (*monitor, error) {
 			return nil, err
 		}
 	}
-	if m.record, err = store.ReadRecord(uid); err != nil {
+	m.record, err = store.ReadRecord(uid)
+	if errors.Is(err, os.ErrNotExist) {
+		// A teardown has removed the pod while its sandbox was being started:
+		// nobody could find this pause and end it.
+		return nil, errors.Join(err, pause.Quit())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the pod's record: %w", err)
 	}
 	if m.images, err = image.Open(store.ImageDir()); err != nil {
@@ -282,7 +288,9 @@ func (m *monitor) leave() (err error) {
 func (m *monitor) watchPause() {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, sandbox.PauseDied)
-	<-died
+	if os.Getppid() == m.pauseID { // else it died before anybody listened
+		<-died
+	}
 	if m.board.leaving.Load() {
 		return
 	}
