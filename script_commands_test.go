@@ -34,6 +34,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"leakcheck": leakCheck,
 	"registry":  registryCommand,
 	"push":      push,
+	"save":      save,
 	"terminal":  terminal,
 }
 

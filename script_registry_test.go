@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -137,6 +138,24 @@ func push(ts *testscript.TestScript, neg bool, args []string) {
 	img, err := testImage(text)
 	ts.Check(err)
 	ts.Check(remote.Write(ref, img))
+}
+
+// save layout|docker PATH REFERENCE TEXT writes the image of push as an OCI
+// layout into a directory, or as the archive of `docker save`.
+func save(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 4, "save layout|docker PATH REFERENCE TEXT")
+	img, err := testImage(args[3] + "\n")
+	ts.Check(err)
+	to := ts.MkAbs(args[1])
+	if args[0] == "docker" {
+		tag, err := name.NewTag(args[2])
+		ts.Check(err)
+		ts.Check(tarball.WriteToFile(to, tag, img))
+		return
+	}
+	dir, err := layout.Write(to, empty.Index)
+	ts.Check(err)
+	ts.Check(dir.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": args[2]})))
 }
 
 func testImage(text string) (v1.Image, error) {
