@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"podrun/netns"
 	"podrun/state"
 )
 
@@ -26,8 +27,9 @@ type Streams struct {
 // Exit codes: 1 is a failure, 2 is a command line or a manifest that means
 // nothing; exec and up --attach may return others.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as a shell tells of Ctrl-C
 )
 
 // exitError ends the program with a code of its own. An empty message prints nothing.
@@ -111,6 +113,9 @@ func newProgram(a *app) *cli.App {
 		OnUsageError:              usageError,
 		Flags:                     globalFlags(a),
 		Before: func(*cli.Context) error {
+			if err := (netns.Host{LinkPrefix: a.linkPrefix}).CheckLinkPrefix(); err != nil {
+				return &exitError{exitUsage, err}
+			}
 			_, err := a.network()
 			return err
 		},

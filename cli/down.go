@@ -213,36 +213,57 @@ func claimPath(s *state.Store, namespace, name string) string {
 }
 
 // remove ends a pod through its monitor, with the grace period in seconds or,
-// if it is nil, the pod's own; and by itself what has no monitor.
+// if it is nil, the pod's own; and by itself what has no monitor. Others may
+// bring the pod up or take it down at the same time.
 func (a *app) remove(ctx context.Context, f *monitor.Found, grace *int64) error {
 	s, err := a.store()
 	if err != nil {
 		return err
 	}
-	if f.Kept {
-		keepers, err := monitor.Keepers(s, f.UID)
+	for {
+		t, err := a.teardown(s, f.Ref, f.Record)
 		if err != nil {
 			return err
 		}
-		defer keepers.Close()
-		err = monitor.Ask(ctx, s, f.UID, monitor.Request{Stop: true, GracePeriod: grace}, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
-		if errors.Is(err, context.Canceled) {
-			return errors.New("interrupted; the pod goes on ending")
-		}
-		if err != nil && !errors.Is(err, monitor.ErrNoMonitor) {
+		if err := t.Alone(); !errors.Is(err, state.ErrLocked) {
 			return err
 		}
-		if err := keepers.Wait(); err != nil {
+		if err := askToEnd(ctx, s, f.UID, grace); err != nil {
 			return err
 		}
 	}
-	return a.tearDown(f.Ref, f.Record)
+}
+
+// lockGap is the wait for one who holds a pod's lock and does not answer, because
+// it starts or removes the sandbox.
+const lockGap = 10 * time.Millisecond
+
+// askToEnd returns when the pod may have ended.
+func askToEnd(ctx context.Context, s *state.Store, uid string, grace *int64) error {
+	keepers, err := monitor.Keepers(s, uid)
+	if err != nil {
+		return err
+	}
+	defer keepers.Close()
+	stop := monitor.Request{Stop: true, GracePeriod: grace}
+	err = monitor.Ask(ctx, s, uid, stop, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{exitInterrupted, errors.New("interrupted; the pod goes on ending")}
+	case errors.Is(err, monitor.ErrNoMonitor):
+		time.Sleep(lockGap)
+		return nil
+	case err != nil:
+		return err
+	}
+	return keepers.Wait()
 }
 
 // forceGrace is how long a monitor has to end its pod by itself.
 const forceGrace = 5 * time.Second
 
-// removeNow kills, and does without a monitor that does not answer.
+// removeNow kills, and does without a monitor that does not answer. The pod's
+// lock is then left out of account.
 func (a *app) removeNow(ctx context.Context, f *monitor.Found) error {
 	at := int64(0)
 	done := make(chan error, 1)
@@ -264,9 +285,22 @@ func (a *app) tearDown(ref state.Ref, r *state.Record) error {
 	if holder, err := s.Lookup(ref.Namespace, ref.Name); errors.Is(err, os.ErrNotExist) || err == nil && holder != ref.UID {
 		return nil // the name is given up last: nothing is left
 	}
-	t, err := monitor.NewTeardown(s, ref, r)
+	t, err := a.teardown(s, ref, r)
 	if err != nil {
 		return err
 	}
 	return t.All()
+}
+
+// teardown is that of a pod whose record may be unknown, or not there.
+func (a *app) teardown(s *state.Store, ref state.Ref, r *state.Record) (monitor.Teardown, error) {
+	if r == nil {
+		// Whatever is wrong with the record: it is about to be removed.
+		r, _ = s.ReadRecord(ref.UID)
+	}
+	t, err := monitor.NewTeardown(s, ref, r)
+	if r == nil {
+		t.Host.LinkPrefix = a.linkPrefix
+	}
+	return t, err
 }

@@ -42,13 +42,12 @@ func (l *launch) run(ctx context.Context) error {
 	if errors.As(err, &claimed) {
 		return fmt.Errorf("pod %s is being made by another podrun (uid %s)", displayName(l.record.Pod), claimed.UID)
 	}
+	if errors.Is(err, state.ErrLocked) || errors.Is(err, monitor.ErrRemoved) {
+		return fmt.Errorf("pod %s is being brought up or taken down by another podrun (uid %s)", displayName(l.record.Pod), l.record.UID())
+	}
 	if err != nil {
 		return fmt.Errorf("start pod %s: %w", displayName(l.record.Pod), err)
 	}
-	if l.keepers, err = monitor.Keepers(l.store, l.record.UID()); err != nil {
-		return err
-	}
-	defer l.keepers.Close()
 	if l.keepers, err = monitor.Keepers(l.store, l.record.UID()); err != nil {
 		return err
 	}
@@ -203,7 +202,7 @@ func (l *launch) interrupted() error {
 		// Not the context of the command, which has ended.
 		err = l.remove(context.Background(), f, &at)
 	}
-	return errors.Join(&exitError{130, errors.New("interrupted")}, err)
+	return errors.Join(&exitError{exitInterrupted, errors.New("interrupted")}, err)
 }
 
 // cleanUp waits for those who keep a pod that could not be made, and makes sure

@@ -12,7 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+
 	"podrun/manifest"
+	"podrun/state"
 )
 
 const (
@@ -33,7 +37,25 @@ func (a *app) readManifests(ctx context.Context, args []string, o manifest.Optio
 	if err != nil {
 		return nil, &exitError{exitUsage, complaint{err}}
 	}
+	var long []error
+	for _, p := range objects.Pods {
+		long = append(long, checkNames(p))
+	}
+	if err := errors.Join(long...); err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
 	return objects, nil
+}
+
+// checkNames: the directory of a pod's logs is named after namespace, name and
+// uid, in the kubelet's way, and so limits what the API would allow.
+func checkNames(p *v1.Pod) error {
+	const longest = unix.NAME_MAX
+	dir := filepath.Base(state.LogPath("", state.Ref{Namespace: p.Namespace, Name: p.Name, UID: state.NewUID()}))
+	if over := len(dir) - longest; over > 0 {
+		return fmt.Errorf("pod %q: metadata.name and metadata.namespace are %d bytes too long together: no log directory can be made for them", p.Name, over)
+	}
+	return nil
 }
 
 // complaint starts on a line of its own: it has many.

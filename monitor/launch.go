@@ -20,10 +20,7 @@ import (
 // taken. What goes wrong is undone.
 func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
 	ref := state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}
-	if err := os.MkdirAll(s.RunDir(ref.UID), 0o700); err != nil {
-		return nil, err
-	}
-	lock, err := state.TryLock(lockPath(s, ref.UID))
+	lock, err := keep(s, ref.UID)
 	if err != nil {
 		return nil, err
 	}
@@ -59,17 +56,24 @@ func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
 	return openSandbox(s, r, leaf, lock)
 }
 
+// ErrRemoved says that another podrun has taken the pod down meanwhile.
+var ErrRemoved = errors.New("the pod has been removed")
+
 // Relaunch starts the sandbox of a pod that has a record but nobody who keeps
-// it: after a reboot, or after pause and monitor were killed.
+// it: after a reboot, or after pause and monitor were killed. The error is
+// state.ErrLocked or ErrRemoved where another podrun was faster.
 func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
-	if err := os.MkdirAll(s.RunDir(r.UID()), 0o700); err != nil {
-		return nil, err
+	lock, err := keep(s, r.UID())
+	if errors.Is(err, os.ErrNotExist) { // with its directory
+		return nil, ErrRemoved
 	}
-	lock, err := state.TryLock(lockPath(s, r.UID()))
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
+	if _, err := s.ReadRecord(r.UID()); errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(ErrRemoved, removeAll(s.RunDir(r.UID())))
+	}
 	t, err := NewTeardown(s, state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}, r)
 	if err != nil {
 		return nil, err

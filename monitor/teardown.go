@@ -43,14 +43,46 @@ func (t Teardown) Sandbox() error {
 	return together(t.sandboxSteps())
 }
 
-// All removes the pod. The record and the name go last, and only when all the
-// rest is gone: while the name is taken, what is left can be found.
+// Alone is All for one who does not keep the pod. It holds the pod's lock, so
+// that nobody brings the pod back half way; state.ErrLocked says that somebody
+// keeps it, or is at work on it. A name that has another pod is left alone.
+func (t Teardown) Alone() error {
+	for {
+		holder, err := t.Store.Lookup(t.Ref.Namespace, t.Ref.Name)
+		if errors.Is(err, os.ErrNotExist) || err == nil && holder != t.Ref.UID {
+			return nil // the name is given up last: nothing is left
+		}
+		if err != nil {
+			return err
+		}
+		lock, err := keep(t.Store, t.Ref.UID)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // another teardown took the directory
+		}
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+		return t.All()
+	}
+}
+
+// keep takes the pod's lock, in a run directory that it makes where it is missing.
+func keep(s *state.Store, uid string) (*os.File, error) {
+	if err := os.MkdirAll(s.RunDir(uid), 0o700); err != nil {
+		return nil, err
+	}
+	return state.TryLock(lockPath(s, uid))
+}
+
+// All removes the pod. The record, then the lock, and then the name go last, and
+// only when all the rest is gone: while the name is taken, what is left can be
+// found, and who gets a lock after this can see that the record is gone.
 func (t Teardown) All() error {
 	if err := t.end(); err != nil {
 		return err
 	}
 	if err := together(append(t.sandboxSteps(),
-		step{"remove the run directory", func() error { return removeAll(t.Store.RunDir(t.Ref.UID)) }},
 		step{"remove the logs", func() error { return removeAll(state.LogPath(t.LogDir, t.Ref)) }},
 		step{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
 	)); err != nil {
@@ -58,6 +90,9 @@ func (t Teardown) All() error {
 	}
 	if err := removeAll(t.Store.PodDir(t.Ref.UID)); err != nil {
 		return fmt.Errorf("remove the record: %w", err)
+	}
+	if err := removeAll(t.Store.RunDir(t.Ref.UID)); err != nil {
+		return fmt.Errorf("remove the run directory: %w", err)
 	}
 	return t.Store.Release(t.Ref.Namespace, t.Ref.Name, t.Ref.UID)
 }

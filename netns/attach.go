@@ -77,7 +77,7 @@ func (h Host) detach(uid string) error {
 	if err := checkUID(uid); err != nil {
 		return err
 	}
-	if err := h.checkPrefix(); err != nil {
+	if err := h.CheckLinkPrefix(); err != nil {
 		return err
 	}
 	var g errgroup.Group

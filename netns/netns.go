@@ -117,7 +117,7 @@ func (h Host) check(a Attachment) error {
 			return fmt.Errorf("host port %v: the container port is missing", p)
 		}
 	}
-	return h.checkPrefix()
+	return h.CheckLinkPrefix()
 }
 
 func (h Host) prefix() string {
@@ -127,7 +127,8 @@ func (h Host) prefix() string {
 	return h.LinkPrefix
 }
 
-func (h Host) checkPrefix() error {
+// CheckLinkPrefix complains of a prefix from which no link name can be made.
+func (h Host) CheckLinkPrefix() error {
 	p := h.prefix()
 	foreign := strings.ContainsFunc(p, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'

@@ -55,7 +55,7 @@ func TestLinkNames(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"1234567890" /* leaves too little for the hash */, "a b", "a/b", "a*", "-a", "é"} {
-		if err := (Host{LinkPrefix: bad}).checkPrefix(); err == nil {
+		if err := (Host{LinkPrefix: bad}).CheckLinkPrefix(); err == nil {
 			t.Errorf("link prefix %q is accepted", bad)
 		}
 	}
