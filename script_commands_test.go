@@ -180,8 +180,8 @@ func (p *place) uid(pod string) (string, error) {
 	return p.store.Lookup(namespace, name)
 }
 
-// pids POD prints pid, start time and command of every process of the pod's
-// containers, for a comparison of before and after.
+// pids POD prints pid and start time of every process of the pod's containers,
+// for a comparison of before and after.
 func pids(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 1, "pids POD")
 	uid, err := here(ts).uid(args[0])
@@ -190,7 +190,7 @@ func pids(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	for _, q := range all {
 		if strings.Contains(q.cgroups, "/"+uid+"/") {
-			fmt.Fprintln(ts.Stdout(), q.pid, q.start, q.title)
+			fmt.Fprintln(ts.Stdout(), q.pid, q.start)
 		}
 	}
 }
@@ -217,11 +217,20 @@ func signalProcess(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Logf("process %d: %s", target.pid, target.title)
 	ts.Check(os.NewSyscallError("kill", unix.Kill(target.pid, number)))
 	if number == unix.SIGKILL {
-		poll(ts, "5s", func() bool {
-			now, err := readProcess(filepath.Join("/proc", strconv.Itoa(target.pid)))
-			return err != nil || now.start != target.start || now.state == "Z"
-		})
+		poll(ts, "5s", target.ended)
 	}
+}
+
+// ended tells whether the process and all of its threads have: the first may be
+// a zombie while others still hold the process's files.
+func (q process) ended() bool {
+	dir := filepath.Join("/proc", strconv.Itoa(q.pid))
+	now, err := readProcess(dir)
+	if err != nil || now.start != q.start {
+		return true
+	}
+	threads, err := os.ReadDir(filepath.Join(dir, "task"))
+	return now.state == "Z" && (err != nil || len(threads) == 1)
 }
 
 // is tells whether q has the role in the pod of uid.
