@@ -37,6 +37,7 @@ type attempt struct {
 	output     *output
 	watch      *runtime.Watch
 	exited     chan struct{} // closed when its exit has been told, if there is a watch
+	over       bool          // its first process has ended; guarded by the monitor's mutex
 	closing    sync.Once
 }
 
@@ -218,6 +219,10 @@ func (m *monitor) tellExit(a *attempt) {
 		return // closed: this monitor is going away
 	}
 	at := time.Now()
+	m.mu.Lock()
+	a.over = true
+	m.mu.Unlock()
+	m.departEarly()
 	// All of its processes are gone with the first, so its output ends; waiting
 	// for it means that the last lines are there when the exit is seen.
 	select {

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/image"
@@ -59,11 +60,13 @@ type monitor struct {
 	background chan struct{} // from build on; closed when what it left in the background is done
 	failed     error         // of the background
 
-	resting *time.Timer // touched by the life's loop only
+	resting *time.Timer  // touched by the life's loop only
+	depart  func() error // departure, once
 
 	mu       sync.Mutex
 	attempts map[string]*attempt // by container ID
-	pulled   map[string]bool     // containers whose image up has made present
+	stopping bool
+	pulled   map[string]bool // containers whose image up has made present
 }
 
 // Run keeps the pod of uid until it has ended. Only pause starts it.
@@ -104,6 +107,7 @@ func open(store *state.Store, uid string) (*monitor, error) {
 		store: store, pause: pause, pauseID: os.Getppid(),
 		attempts: map[string]*attempt{}, pulled: map[string]bool{},
 	}
+	m.depart = sync.OnceValue(m.departure)
 	// The lock is held as long as pause or the monitor lives.
 	for name, f := range map[string]**os.File{"lock": &m.lock, "control": &m.control, "mounts": &m.mounts} {
 		if *f, err = pause.Take(name); err != nil {
@@ -201,6 +205,9 @@ func (m *monitor) save(p pod.Checkpoint) {
 	if err := m.store.WriteStatus(m.uid(), s, durability); err != nil {
 		fmt.Fprintf(os.Stderr, "podrun: store status: %v\n", err)
 	}
+	m.mu.Lock()
+	m.stopping = p.Stop != nil
+	m.mu.Unlock()
 	m.board.post(Update{Status: &p.Status})
 	m.restLater()
 }
@@ -261,18 +268,13 @@ func (m *monitor) teardown() Teardown {
 // leave takes this process out of the sandbox, so that nothing of the pod is
 // in use when the sandbox is removed: it goes to the root cgroup, back to the
 // machine's mounts, and pause ends.
-func (m *monitor) leave() (err error) {
-	m.settled()
-	// The longest of what is to be removed, and nothing needs it any more.
-	detached := make(chan error, 1)
-	go func() { detached <- m.host.Detach(m.uid()) }()
-	defer func() { err = errors.Join(err, <-detached) }()
+func (m *monitor) leave() error {
 	m.mu.Lock()
 	for _, a := range m.attempts {
 		a.close()
 	}
 	m.mu.Unlock()
-	if err := sandbox.LeaveCgroup(sandbox.LeafPath(m.store.Instance, m.uid())); err != nil {
+	if err := m.depart(); err != nil {
 		return err
 	}
 	m.board.leaving.Store(true)
@@ -280,6 +282,32 @@ func (m *monitor) leave() (err error) {
 		return err
 	}
 	return unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid()))
+}
+
+// departure disconnects the pod and takes this process out of its cgroup: both
+// wait for RCU in the kernel, the longest of what the end of a pod takes.
+func (m *monitor) departure() error {
+	m.settled()
+	var g errgroup.Group
+	g.Go(func() error { return m.host.Detach(m.uid()) })
+	g.Go(func() error { return sandbox.LeaveCgroup(sandbox.LeafPath(m.store.Instance, m.uid())) })
+	return g.Wait()
+}
+
+// departEarly begins the departure with the end of the last container of a pod
+// that is being stopped: no container will run again.
+func (m *monitor) departEarly() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.stopping {
+		return
+	}
+	for _, a := range m.attempts {
+		if a.watch != nil && !a.over {
+			return
+		}
+	}
+	go m.depart()
 }
 
 // watchPause acts when pause has died: without it exits and output would be
