@@ -460,8 +460,8 @@ static void detach(void)
 	prctl(PR_SET_NAME, "podrun-pause");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	syscall(SYS_close_range, FIRST_FREE_FD, ~0U, 0);
-	fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC);
-	fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
+	if (fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC) != 0 || fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) != 0)
+		_exit(EXIT_USAGE);
 	// The kubelet's value for its sandboxes; without CAP_SYS_RESOURCE it stays as it is.
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
