@@ -26,7 +26,14 @@ func intersperse(program *cli.App, args []string) []string {
 		}
 		path, rest = append(path, rest[0]), rest[1:]
 		if commands[i].Subcommands == nil {
+			if flag, isGlobal := incomplete(program.Flags, commands[i].Flags, rest); flag != "" {
+				if isGlobal {
+					path = nil
+				}
+				return slices.Concat(args[:1], path, []string{flag})
+			}
 			var hoisted []string
+			rest = separate(commands[i], rest)
 			hoisted, rest = partition(program.Flags, commands[i].Flags, rest)
 			global = append(global, hoisted...)
 			break
@@ -36,6 +43,27 @@ func intersperse(program *cli.App, args []string) []string {
 	return slices.Concat(args[:1], global, path, rest)
 }
 
+// separate puts "--" before the words of a command that exec runs: from its
+// first word on all flags are its own (`podrun exec web ls -l`).
+func separate(c *cli.Command, args []string) []string {
+	if c.Name != "exec" {
+		return args
+	}
+	pod := false
+	for i := 0; i < len(args) && args[i] != "--"; {
+		switch {
+		case isFlag(args[i]):
+			i += width(c.Flags, args[i])
+		case pod:
+			return slices.Concat(args[:i], []string{"--"}, args[i:])
+		default:
+			pod = true
+			i++
+		}
+	}
+	return args
+}
+
 // leadingFlags counts the words of args that are flags and their values.
 func leadingFlags(flags []cli.Flag, args []string) int {
 	i := 0
@@ -43,6 +71,32 @@ func leadingFlags(flags []cli.Flag, args []string) int {
 		i += width(flags, args[i])
 	}
 	return min(i, len(args))
+}
+
+// incomplete is the last word of a command line where it is a flag without its
+// value. What would follow it must not become that value: the parser is given
+// nothing else, and complains.
+func incomplete(program, command []cli.Flag, args []string) (flag string, isGlobal bool) {
+	for i := 0; i < len(args) && args[i] != "--"; {
+		if !isFlag(args[i]) {
+			i++
+			continue
+		}
+		known, global := owner(program, command, args[i])
+		if i += width(known, args[i]); i > len(args) {
+			return args[i-2], global
+		}
+	}
+	return "", false
+}
+
+// owner tells whose flag a word is.
+func owner(program, command []cli.Flag, word string) (known []cli.Flag, isGlobal bool) {
+	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	if find(command, name) == nil && find(program, name) != nil {
+		return program, true
+	}
+	return command, false
 }
 
 // partition splits args into flags that only the program has, and the
@@ -59,13 +113,8 @@ func partition(program, command []cli.Flag, args []string) (global, local []stri
 			i++
 			continue
 		}
-		known := command
-		name, _, _ := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-		isGlobal := find(command, name) == nil && find(program, name) != nil
-		if isGlobal {
-			known = program
-		}
-		end := min(i+width(known, args[i]), len(args))
+		known, isGlobal := owner(program, command, args[i])
+		end := i + width(known, args[i])
 		if isGlobal {
 			global = append(global, args[i:end]...)
 		} else {

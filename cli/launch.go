@@ -64,6 +64,7 @@ func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
 	defer line.clear()
 	timeout := time.NewTimer(l.options.timeout)
 	defer timeout.Stop()
+	var settled <-chan time.Time
 	for {
 		select {
 		case u, ok := <-updates:
@@ -74,9 +75,19 @@ func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
 				updates = nil
 				continue
 			}
-			if done, err := l.take(u, line); done {
+			switch v, err := l.take(u, line); {
+			case err != nil || v == finished:
 				return err
+			case v == arrived && !mayFinish(l.record.Pod):
+				return l.running(line)
+			case v == arrived && settled == nil:
+				settled = time.After(finishTime)
 			}
+		case <-settled:
+			if judge(l.record.Pod, l.status) == arrived {
+				return l.running(line)
+			}
+			settled = nil
 		case <-timeout.C:
 			line.clear()
 			return fmt.Errorf("pod %s is not ready after %v; it waits for %s and stays: 'podrun logs %s', 'podrun down %s'",
@@ -97,36 +108,53 @@ func (l *launch) expects() string {
 	return expects(l.record.Pod, l.status)
 }
 
-// take looks at one update and tells whether the waiting is over.
-func (l *launch) take(u monitor.Update, line *line) (done bool, err error) {
+// finishTime is how long `up` waits whether a container that may finish does so
+// at once: then it can tell how.
+const finishTime = time.Second
+
+// mayFinish: a pod that is not restarted for ever and has no probe that tells
+// when it is up.
+func mayFinish(p *v1.Pod) bool {
+	for _, c := range p.Spec.Containers {
+		if c.ReadinessProbe != nil || c.StartupProbe != nil {
+			return false
+		}
+	}
+	return p.Spec.RestartPolicy != v1.RestartPolicyAlways
+}
+
+func (l *launch) running(line *line) error {
+	line.clear()
+	l.printf("pod/%s running\n", l.name())
+	return nil
+}
+
+// take looks at one update. An error is the end of the waiting.
+func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 	if u.NotMade != "" {
 		line.clear()
 		err := fmt.Errorf("pod %s cannot be made: %s", l.name(), u.NotMade)
-		return true, errors.Join(err, l.cleanUp())
+		return failed, errors.Join(err, l.cleanUp())
 	}
 	if u.Event != nil && l.verbose {
 		line.clear()
 		l.notef("%s %s: %s\n", l.name(), u.Event.Reason, u.Event.Message)
 	}
 	if u.Status == nil {
-		return false, nil
+		return waiting, nil
 	}
 	l.status = u.Status
 	line.show("waiting for " + l.expects())
-	switch judge(l.record.Pod, u.Status) {
-	case arrived:
-		line.clear()
-		l.printf("pod/%s running\n", l.name())
-		return true, nil
+	v := judge(l.record.Pod, u.Status)
+	switch v {
 	case finished:
 		line.clear()
 		l.printf("pod/%s completed\n", l.name())
-		return true, nil
 	case failed:
 		line.clear()
-		return true, l.failure(u.Status)
+		return v, l.failure(u.Status)
 	}
-	return false, nil
+	return v, nil
 }
 
 // failure prints what is known of the failed containers.

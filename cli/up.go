@@ -36,7 +36,7 @@ func upCommand(a *app) *cli.Command {
 		Usage:     "run the pods of manifests",
 		ArgsUsage: "FILE...",
 		Description: "FILE is a manifest, a directory of manifests, a URL, or - for standard input. up returns when every container\n" +
-			"has started and is ready, or has finished.",
+			"has started and is ready, or has finished. A pod whose restartPolicy lets it finish has a second to do so at once.",
 		Flags: []cli.Flag{
 			namespaceFlag(&o.namespace),
 			&cli.StringFlag{Name: "pull", Destination: &o.pull, Usage: "`POLICY` for all images: Always, IfNotPresent or Never, whatever the manifests say"},

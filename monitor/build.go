@@ -81,16 +81,29 @@ func (m *monitor) addresses() error {
 }
 
 func (m *monitor) connect() error {
-	if m.pod.Spec.HostNetwork {
-		return nil
-	}
 	ports := hostPorts(&m.pod.Spec)
+	if m.pod.Spec.HostNetwork {
+		return m.checkFree(ports)
+	}
 	if err := m.reserve(ports); err != nil {
 		return err
 	}
 	return m.host.Attach(netns.Attachment{
 		UID: m.uid(), NetNS: sandbox.NamespacePath(m.pauseID, "net"), Addr: m.address, Ports: ports,
 	})
+}
+
+// checkFree refuses a pod of the machine's network whose ports somebody else
+// has, before it starts: its own processes will bind them.
+func (m *monitor) checkFree(ports []netns.Port) error {
+	if m.readStatus().EverStarted {
+		return nil
+	}
+	sockets, err := netns.Reserve(ports)
+	for _, s := range sockets {
+		s.Close()
+	}
+	return err
 }
 
 // reserve binds the host ports and gives the sockets to pause, once.
