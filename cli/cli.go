@@ -152,8 +152,8 @@ func settle(c *cli.Command) {
 
 func usageError(c *cli.Context, err error, _ bool) error {
 	name := "podrun"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
-		name += " " + c.Command.Name
+	if c.Command != nil && c.Command.HelpName != "" {
+		name = c.Command.HelpName // with the commands that it is below
 	}
 	return usagef("%w; see '%s --help'", err, name)
 }

@@ -115,7 +115,9 @@ func (d *down) existing(wanted []state.Ref) ([]state.Ref, error) {
 			return nil, err
 		}
 		w.UID = uid
-		refs = append(refs, w)
+		if !slices.Contains(refs, w) {
+			refs = append(refs, w)
+		}
 	}
 	return refs, nil
 }

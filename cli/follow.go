@@ -77,7 +77,7 @@ func expects(p *v1.Pod, s *v1.PodStatus) string {
 	var parts []string
 	for _, c := range s.ContainerStatuses {
 		switch {
-		case c.Ready:
+		case c.Ready, finishedForGood(p, &c):
 		case c.State.Running != nil && c.Started != nil && !*c.Started:
 			parts = append(parts, c.Name+": its startup probe")
 		case c.State.Running != nil:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -34,30 +35,33 @@ func psCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			pods, err := listPods(store, namespace, all, c.Args().Slice())
-			if err != nil {
-				return err
+			pods, unread := listPods(store, namespace, all, c.Args().Slice())
+			if len(pods) == 0 && unread != nil {
+				return unread
 			}
-			return a.printPods(pods, output, all || c.IsSet("namespace"))
+			return errors.Join(a.printPods(pods, output, all || c.IsSet("namespace")), unread)
 		},
 	}
 }
 
-// listPods reads the pods of a namespace, or of all, or those that are named.
+// listPods reads the pods of a namespace, or of all, or those that are named. The
+// error is of those that cannot be read.
 func listPods(s *state.Store, namespace string, all bool, names []string) ([]*v1.Pod, error) {
 	if all {
 		namespace = ""
 	}
 	var pods []*v1.Pod
+	var unread []error
 	if len(names) > 0 {
 		for _, n := range names {
 			f, err := findPod(s, namespace, n)
 			if err != nil {
-				return nil, err
+				unread = append(unread, err)
+				continue
 			}
 			pods = append(pods, f.Pod())
 		}
-		return pods, nil
+		return pods, errors.Join(unread...)
 	}
 	refs, err := s.Names(namespace)
 	if err != nil {
@@ -66,11 +70,12 @@ func listPods(s *state.Store, namespace string, all bool, names []string) ([]*v1
 	for _, ref := range refs {
 		f, err := monitor.Find(s, ref)
 		if err != nil {
-			return nil, fmt.Errorf("read pod %s/%s: %w", ref.Namespace, ref.Name, err)
+			unread = append(unread, fmt.Errorf("read pod %s/%s: %w", ref.Namespace, ref.Name, err))
+			continue
 		}
 		pods = append(pods, f.Pod())
 	}
-	return pods, nil
+	return pods, errors.Join(unread...)
 }
 
 func (a *app) printPods(pods []*v1.Pod, output string, withNamespace bool) error {

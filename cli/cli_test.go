@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// eachCommand calls f with every command that help shows, and the words that name it.
+func eachCommand(list []*cli.Command, path []string, f func(path []string, c *cli.Command)) {
+	for _, c := range list {
+		if c.Hidden {
+			continue
+		}
+		below := append(slices.Clone(path), c.Name)
+		f(below, c)
+		eachCommand(c.Subcommands, below, f)
+	}
+}
+
+// Every command tells what it does, what it takes, and of each of its flags.
+func TestHelp(t *testing.T) {
+	s := newSession(t)
+	eachCommand(newProgram(&app{}).Commands, nil, func(path []string, c *cli.Command) {
+		name := strings.Join(path, " ")
+		out, errs, code := s.run(nil, append(path, "--help")...)
+		if code != 0 || errs != "" {
+			t.Errorf("%s --help: got code %d and %q", name, code, errs)
+		}
+		if c.Usage == "" || !strings.Contains(out, "podrun "+name+" - "+c.Usage) {
+			t.Errorf("%s --help does not say what it does:\n%s", name, out)
+		}
+		if c.ArgsUsage == "" && len(c.Subcommands) == 0 && !slices.Contains([]string{"version", "image ls"}, name) {
+			t.Errorf("%s --help does not say what it takes", name)
+		}
+		for _, f := range c.Flags {
+			if described, ok := f.(cli.DocGenerationFlag); !ok || described.GetUsage() == "" {
+				t.Errorf("%s --help does not explain --%s", name, f.Names()[0])
+			}
+			if !strings.Contains(out, "--"+f.Names()[0]) {
+				t.Errorf("%s --help does not show --%s", name, f.Names()[0])
+			}
+		}
+	})
+	out, _, code := s.run(nil)
+	if code != 0 || !strings.Contains(out, "COMMANDS:") || strings.Contains(out, "monitor") {
+		t.Errorf("podrun alone: got code %d and\n%s", code, out)
+	}
+}
+
+// -n is on every command that names pods, and on no other.
+func TestNamespaceFlag(t *testing.T) {
+	named := []string{"up", "ps", "logs", "exec", "down", "validate"}
+	eachCommand(newProgram(&app{}).Commands, nil, func(path []string, c *cli.Command) {
+		got := find(c.Flags, "n") != nil && find(c.Flags, "namespace") != nil
+		if want := slices.Contains(named, strings.Join(path, " ")); got != want {
+			t.Errorf("%s: got -n %v, want %v", strings.Join(path, " "), got, want)
+		}
+	})
+}
+
+func TestUsageErrors(t *testing.T) {
+	dir := inDirectory(t, map[string]string{"pod.yaml": aPod, "empty.yaml": "", "config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"})
+	pod := filepath.Join(dir, "pod.yaml")
+	s := newSession(t)
+	for _, test := range []struct{ line, want string }{
+		{"nosuch", `unknown command "nosuch"; 'podrun --help' lists them`},
+		{"--nosuch", "see 'podrun --help'"},
+		{"up --nosuch", "see 'podrun up --help'"},
+		{"image pull --nosuch x", "see 'podrun image pull --help'"},
+		{"up", "up needs a FILE"},
+		{"up " + pod + " --timeout soon", `invalid value "soon"`},
+		{"up " + pod + " --pull Sometimes", "want Always, IfNotPresent or Never"},
+		{"up " + filepath.Join(dir, "config.yaml"), "the manifest has no Pod to run"},
+		{"up " + filepath.Join(dir, "empty.yaml"), "empty.yaml"},
+		{"up " + pod + " --namespace", "flag needs an argument"},
+		{"down web -n", "flag needs an argument"},
+		{"ps web --root", "flag needs an argument"},
+		{"validate", "validate needs a FILE"},
+		{"down", "down needs pods or manifests, or --all"},
+		{"down --all web", "down needs pods or manifests, or --all"},
+		{"down web --grace-period -2", "want a number of seconds from 0"},
+		{"down web --grace-period soon", `invalid value "soon"`},
+		{"exec", "exec needs a pod and a command"},
+		{"exec web", "exec needs a pod and a command"},
+		{"exec web --", "exec needs a pod and a command"},
+		{"logs", "logs needs one pod"},
+		{"ps -o nosuch", "want wide, json, yaml or name"},
+		{"ps --subnet nosuch", "want an IPv4 range"},
+		{"ps --subnet fd00::/64", "want an IPv4 range"},
+		{"ps --subnet 10.1.2.0/31", "at least four addresses"},
+		{"ps --link-prefix toolongforalink", "link prefix"},
+		{"ps --link-prefix a/b", "link prefix"},
+		{"image", ""},
+	} {
+		out, errs, code := s.run(nil, strings.Fields(test.line)...)
+		if test.want == "" {
+			if code != 0 {
+				t.Errorf("podrun %s: got code %d", test.line, code)
+			}
+			continue
+		}
+		if code != exitUsage || !strings.HasPrefix(errs, "podrun: ") || !strings.Contains(errs, test.want) || out != "" {
+			t.Errorf("podrun %s: got code %d, %q and %q, want 2 and %q", test.line, code, out, errs, test.want)
+		}
+	}
+}
+
+// An empty variable is a mistake in a script, not the wish to use the present directory.
+func TestEmptyDirectories(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"PODRUN_ROOT", "PODRUN_RUN_ROOT", "PODRUN_LOG_DIR"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("PODRUN_ROOT", filepath.Join(t.TempDir(), "root"))
+			t.Setenv("PODRUN_RUN_ROOT", filepath.Join(t.TempDir(), "run"))
+			t.Setenv(name, "")
+			s := &session{t: t, args: []string{"podrun"}}
+			if _, errs, code := s.run(nil, "ps"); code == 0 || !strings.Contains(errs, name) {
+				t.Errorf("got code %d and %q, want a complaint about %s", code, errs, name)
+			}
+		})
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
+		t.Errorf("the present directory has %v, %v", left, err)
+	}
+}
+
+func TestExitError(t *testing.T) {
+	cause := errors.New("cause")
+	if got := (&exitError{code: 3}).Error(); got != "" {
+		t.Errorf("without a cause: got %q", got)
+	}
+	wrapped := fmt.Errorf("take pod down: %w", &exitError{exitInterrupted, cause})
+	var exit *exitError
+	if !errors.As(wrapped, &exit) || exit.code != exitInterrupted || !errors.Is(wrapped, cause) {
+		t.Errorf("got %v, want a code and a cause in %v", exit, wrapped)
+	}
+}
