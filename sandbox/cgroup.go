@@ -51,7 +51,7 @@ func NewCgroup(path string, r *cgroups.Resources) (*Cgroup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the cgroup hierarchies: %w", err)
 	}
-	if err := m.Apply(-1); err != nil {
+	if err := apply(m); err != nil {
 		return nil, fmt.Errorf("make cgroup %s: %w", path, err)
 	}
 	r.SkipDevices = true // the containers' own groups say which devices they may use
@@ -62,6 +62,21 @@ func NewCgroup(path string, r *cgroups.Resources) (*Cgroup, error) {
 		}
 	}
 	return c, nil
+}
+
+// Tries of apply. Each time a RemoveInstance has to hit the same few microseconds.
+const applyTries = 50
+
+// apply makes the group. Between its parents and itself another pod's
+// RemoveInstance may remove the parents, which are empty at that moment.
+func apply(m cgroups.Manager) (err error) {
+	for range applyTries {
+		err = m.Apply(-1)
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+			return err
+		}
+	}
+	return err
 }
 
 // join makes attr start a process inside the group, where the kernel can
@@ -204,11 +219,23 @@ func killMember(pid int, group string) bool {
 	if err != nil {
 		return false
 	}
-	for line := range strings.Lines(string(data)) {
-		_, in, _ := strings.Cut(strings.TrimSpace(line), ":")
-		_, in, _ = strings.Cut(in, ":")
-		if in != "/" && strings.HasSuffix(group, in) {
-			unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	if !isMember(string(data), group) {
+		return false
+	}
+	unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	return true
+}
+
+// isMember tells whether a process with the given /proc/PID/cgroup is in group,
+// a path below /sys/fs/cgroup: of cgroup v1 with the hierarchy in front.
+func isMember(groups, group string) bool {
+	for line := range strings.Lines(groups) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) < 3 || fields[2] == "/" {
+			continue
+		}
+		hierarchy, ok := strings.CutSuffix(group, fields[2])
+		if ok && strings.Count(hierarchy, "/") <= 1 {
 			return true
 		}
 	}

@@ -136,6 +136,13 @@ func InMounts(ns *os.File, f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		goruntime.LockOSThread() // and never unlocked: the thread must not serve others
+		// The main thread never ends, and it is what /proc/self shows of the
+		// process. While it is locked here, the next try is on another.
+		if unix.Gettid() == unix.Getpid() {
+			defer goruntime.UnlockOSThread()
+			result <- InMounts(ns, f)
+			return
+		}
 		// A thread that shares its root and working directory cannot change
 		// its mount namespace (setns(2)).
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
