@@ -15,7 +15,6 @@ import (
 
 	"podrun/manifest"
 	"podrun/monitor"
-	"podrun/sandbox"
 	"podrun/state"
 )
 
@@ -52,7 +51,6 @@ func upCommand(a *app) *cli.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			go sandbox.Warm()
 			objects, err := a.readManifests(c.Context, c.Args().Slice(), manifest.Options{Namespace: o.namespace, NamespaceSet: c.IsSet("namespace")})
 			if err != nil {
 				return err

@@ -32,9 +32,10 @@ type podFiles struct{ hosts, hostname, resolvConf string }
 
 // build makes what the containers share. Everything in it finds what is already
 // there, so that a new monitor of a running pod goes the same way. Nothing in it
-// waits for anything else; the network and the move into the own cgroup are only
-// waited for before a container is released (see Start), because the preparation
-// of the first container takes several times as long.
+// waits for anything else; the network and the cgroups are only waited for before
+// a container is released (see Start), because the preparation of the first
+// container takes several times as long. On cgroup v1 pause holds up all who
+// change cgroups for some 12 ms, while it moves into its own.
 func (m *monitor) build() error {
 	if err := m.addresses(); err != nil {
 		return err
@@ -43,12 +44,12 @@ func (m *monitor) build() error {
 	go func() {
 		var g errgroup.Group
 		g.Go(m.connect)
+		g.Go(m.makeCgroup)
 		g.Go(func() error { return sandbox.JoinLeaf(sandbox.LeafPath(m.store.Instance, m.uid())) })
 		m.failed = g.Wait()
 		close(m.background)
 	}()
 	var g errgroup.Group
-	g.Go(m.makeCgroup)
 	g.Go(m.mountVolumes)
 	g.Go(m.writeFiles)
 	return g.Wait()
