@@ -72,7 +72,8 @@ const applyTries = 50
 func apply(m cgroups.Manager) (err error) {
 	for range applyTries {
 		err = m.Apply(-1)
-		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+		// os.MkdirAll gives EEXIST for a directory that went when it looked again.
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrExist) && !errors.Is(err, unix.ENODEV) {
 			return err
 		}
 	}

@@ -44,9 +44,7 @@ var instance = fmt.Sprintf("test%d", os.Getpid())
 func leftovers() []string {
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	left := []string{fmt.Sprint(strings.Count(string(mounts), "\n"), " mounts")}
-	for _, dir := range directories(filepath.Join(cgroupTop, instance)) {
-		left = append(left, dir)
-	}
+	left = append(left, directories(filepath.Join(cgroupTop, instance))...)
 	children, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, file := range children {
 		data, _ := os.ReadFile(file)
