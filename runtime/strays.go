@@ -63,7 +63,9 @@ func isStray(pid int) bool {
 		return strings.Fields(line)
 	}
 	state, numbers := field("State"), field("NSpid")
-	helper := strings.HasPrefix(string(status), "Name:\trunc:[")
+	// The first of the three, runc:[0:PARENT], is always waited for: taken away,
+	// it would fail another exec that is just starting.
+	helper := strings.HasPrefix(string(status), "Name:\trunc:[") && !strings.HasPrefix(string(status), "Name:\trunc:[0")
 	first := len(numbers) > 1 && numbers[len(numbers)-1] == "1"
 	return helper && !first && len(state) > 0 && state[0] == "Z"
 }
