@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/image"
@@ -60,8 +59,8 @@ type monitor struct {
 	background chan struct{} // from build on; closed when what it left in the background is done
 	failed     error         // of the background
 
-	resting *time.Timer  // touched by the life's loop only
-	depart  func() error // departure, once
+	resting *time.Timer      // touched by the life's loop only
+	depart  func() departure // once
 
 	mu       sync.Mutex
 	attempts map[string]*attempt // by container ID
@@ -107,7 +106,7 @@ func open(store *state.Store, uid string) (*monitor, error) {
 		store: store, pause: pause, pauseID: os.Getppid(),
 		attempts: map[string]*attempt{}, pulled: map[string]bool{},
 	}
-	m.depart = sync.OnceValue(m.departure)
+	m.depart = sync.OnceValue(m.beginDeparture)
 	// The lock is held as long as pause or the monitor lives.
 	for name, f := range map[string]**os.File{"lock": &m.lock, "control": &m.control, "mounts": &m.mounts} {
 		if *f, err = pause.Take(name); err != nil {
@@ -274,24 +273,29 @@ func (m *monitor) leave() error {
 		a.close()
 	}
 	m.mu.Unlock()
-	if err := m.depart(); err != nil {
+	d := m.depart()
+	if err := d.leftCgroup; err != nil {
 		return err
 	}
 	m.board.leaving.Store(true)
 	if err := m.pause.Quit(); err != nil {
 		return err
 	}
-	return unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid()))
+	return errors.Join(unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid())), <-d.detached)
 }
 
-// departure disconnects the pod and takes this process out of its cgroup: both
-// wait for RCU in the kernel, the longest of what the end of a pod takes.
-func (m *monitor) departure() error {
+// departure is the part of leaving that waits for RCU in the kernel, the longest
+// of what the end of a pod takes.
+type departure struct {
+	leftCgroup error
+	detached   <-chan error // gets one result; the pod's link goes with pause
+}
+
+func (m *monitor) beginDeparture() departure {
 	m.settled()
-	var g errgroup.Group
-	g.Go(func() error { return m.host.Detach(m.uid()) })
-	g.Go(func() error { return sandbox.LeaveCgroup(sandbox.LeafPath(m.store.Instance, m.uid())) })
-	return g.Wait()
+	detached := make(chan error, 1)
+	go func() { detached <- m.host.Detach(m.uid()) }()
+	return departure{sandbox.LeaveCgroup(sandbox.LeafPath(m.store.Instance, m.uid())), detached}
 }
 
 // departEarly begins the departure with the end of the last container of a pod

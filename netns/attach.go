@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
@@ -60,12 +61,13 @@ func (h Host) attach(a Attachment) error {
 // number of times, in whatever state the pod is.
 //
 // Rules and link go at the same time, as each may wait for the removal of a link
-// (the last pod's rules go with the gateway), which takes 10 to 20 ms of RCU in
-// the kernel. Only when no route is left goes the address, so that whoever gets
-// it next cannot meet the old route. The death of the namespace removes it as well, but later and without
-// telling anyone, so Detach does it explicitly and returns when it is done: a
-// caller who wants that off the path of its user runs Detach beside the rest of
-// the teardown, as soon as the pod's processes are gone.
+// (the last pod's rules go with the gateway), which takes 20 ms of RCU in the
+// kernel. Only when no route is left goes the address, so that whoever gets it
+// next cannot meet the old route. The death
+// of the pod's namespace removes the link in a quarter of that time, and without
+// holding up those who remove other links, so Detach gives it a moment: it is
+// best called beside the end of the pod's processes, and returns when the link
+// is gone.
 func (h Host) Detach(uid string) error {
 	if err := h.detach(uid); err != nil {
 		return fmt.Errorf("detach pod network: %w", err)
@@ -85,7 +87,7 @@ func (h Host) detach(uid string) error {
 		return onHandle(func(handle *netlink.Handle) error { return h.withdraw(handle, uid) })
 	})
 	g.Go(func() error {
-		return onHandle(func(handle *netlink.Handle) error { return deleteLink(handle, h.linkName(uid)) })
+		return onHandle(func(handle *netlink.Handle) error { return awaitLinkEnd(handle, h.linkName(uid)) })
 	})
 	if err := g.Wait(); err != nil {
 		return err
@@ -101,4 +103,17 @@ func onHandle(f func(*netlink.Handle) error) error {
 	}
 	defer handle.Close()
 	return f(handle)
+}
+
+// namespaceEnd is how long a pod's link may take to go with its namespace.
+const namespaceEnd = 60 * time.Millisecond
+
+// awaitLinkEnd returns when the link is gone, and removes one that stays.
+func awaitLinkEnd(handle *netlink.Handle, name string) error {
+	for deadline := time.Now().Add(namespaceEnd); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if _, err := handle.LinkByName(name); isNotFound(err) {
+			return nil
+		}
+	}
+	return deleteLink(handle, name)
 }

@@ -137,10 +137,11 @@ func (c *Client) Forget(e Exited) error {
 }
 
 // Quit ends pause, and with it the sandbox's namespaces once no container is
-// left in them.
+// left in them. It closes the line as well: pause made it in the pod's network
+// namespace, which lives as long as a socket that was made in it.
 func (c *Client) Quit() error {
 	_, _, err := c.call(request{op: opQuit})
-	return wrap("end", "pause", err)
+	return errors.Join(wrap("end", "pause", err), c.conn.Close())
 }
 
 type request struct {
