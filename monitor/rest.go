@@ -16,26 +16,48 @@ const restAfter = 2 * time.Second
 
 // rest makes an idle monitor small: the heap goes back to what lives, and the
 // pages of the program that were mapped on the way up are mapped again only
-// when they run. They stay in the page cache for the next pod.
+// when they are used. They stay in the page cache for the next pod.
 func rest() {
+	if smaps, err := os.ReadFile("/proc/self/smaps"); err == nil {
+		for _, r := range untouched(string(smaps)) {
+			unix.Syscall(unix.SYS_MADVISE, r.start, r.end-r.start, unix.MADV_DONTNEED)
+		}
+	}
 	debug.FreeOSMemory()
-	maps, err := os.ReadFile("/proc/self/maps")
-	if err != nil {
-		return
-	}
-	for line := range strings.Lines(string(maps)) {
+}
+
+// region is a range of addresses.
+type region struct{ start, end uintptr }
+
+// untouched are the mappings of files (smaps, proc(5)) that cannot be written to
+// and were not, before they became so: dropping their pages loses nothing.
+func untouched(smaps string) []region {
+	var list []region
+	var last *region // the mapping that the lines are of, if it is of a file
+	for line := range strings.Lines(smaps) {
 		fields := strings.Fields(line)
-		// Only code: it is never written to, so that nothing can be lost.
-		if len(fields) < 6 || fields[1] != "r-xp" || !strings.HasPrefix(fields[5], "/") {
-			continue
-		}
-		from, to, _ := strings.Cut(fields[0], "-")
-		start, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 == nil && err2 == nil {
-			unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
+		switch {
+		case len(fields) < 2:
+		case !strings.HasSuffix(fields[0], ":"):
+			last = nil
+			if len(fields) == 6 && strings.HasPrefix(fields[5], "/") && !strings.Contains(fields[1], "w") {
+				last = parseRegion(fields[0])
+			}
+		case fields[0] == "Anonymous:" && fields[1] == "0" && last != nil:
+			list = append(list, *last)
 		}
 	}
+	return list
+}
+
+func parseRegion(text string) *region {
+	from, to, _ := strings.Cut(text, "-")
+	start, err1 := strconv.ParseUint(from, 16, 64)
+	end, err2 := strconv.ParseUint(to, 16, 64)
+	if err1 != nil || err2 != nil {
+		return nil
+	}
+	return &region{uintptr(start), uintptr(end)}
 }
 
 // restLater calls rest once nothing has changed for a while.
