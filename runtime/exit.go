@@ -6,6 +6,7 @@ import (
 	"os"
 	"unsafe"
 
+	"github.com/opencontainers/runc/libcontainer/system"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,8 +36,15 @@ func (c *Container) NewWatch() (*Watch, error) {
 		return nil, os.NewSyscallError("pidfd_open", err)
 	}
 	w := &Watch{os.NewFile(uintptr(fd), "pidfd")}
-	// The number may have been used again before the descriptor was open.
-	if phase, err := c.Phase(); err == nil && phase == Gone && !w.ended() {
+	// The number may have been used again before the descriptor was open. The
+	// state of the process does not tell: one whose main thread has ended is a
+	// zombie in /proc, and goes on as long as its other threads do.
+	started, err := c.StartTime()
+	if err != nil {
+		w.Close()
+		return nil, fmt.Errorf("watch process %d: %w", c.pid, err)
+	}
+	if now, err := system.Stat(c.pid); (err != nil || now.StartTime != started) && !w.ended() {
 		w.Close()
 		return nil, fmt.Errorf("watch process %d: %w", c.pid, os.ErrProcessDone)
 	}

@@ -7,6 +7,7 @@ package runtime
 
 import (
 	"os"
+	goruntime "runtime"
 
 	"github.com/opencontainers/runc/libcontainer"
 
@@ -18,6 +19,11 @@ import (
 
 // A container's init is this same binary, executed by libcontainer as "init".
 func init() {
+	// The main thread is for the main goroutine alone. libcontainer moves a
+	// thread into each new container's mount namespace and lets it end there;
+	// the main one would not end, would keep the container's mounts alive, and
+	// would show them in /proc/self as those of the whole process.
+	goruntime.LockOSThread()
 	if len(os.Args) > 1 && os.Args[1] == "init" && os.Getenv("_LIBCONTAINER_INITPIPE") != "" {
 		libcontainer.Init()
 	}
