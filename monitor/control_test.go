@@ -354,6 +354,7 @@ func TestAskGoesOnWithTheNextMonitor(t *testing.T) {
 		if err != nil {
 			return
 		}
+		_, _ = bufio.NewReader(conn).ReadBytes('\n')
 		_ = json.NewEncoder(conn).Encode(phase(v1.PodRunning))
 		lock.Close() // and now pause goes too
 		conn.Close()

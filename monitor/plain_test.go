@@ -1,0 +1,255 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	ggcr "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"podrun/image"
+	"podrun/logs"
+	"podrun/netns"
+	"podrun/pod"
+	"podrun/runtime"
+	"podrun/state"
+)
+
+// Nothing of the caller's environment may get into the monitor's, which lives
+// on, but what a pull needs.
+func TestEnvironment(t *testing.T) {
+	own := []string{
+		"PATH=/bin", "HOME=/root", "DOCKER_CONFIG=/d", "REGISTRY_AUTH_FILE=/a", "XDG_RUNTIME_DIR=/x",
+		"http_proxy=p", "HTTPS_PROXY=p", "No_Proxy=n", "all_proxy=p", "SSL_CERT_FILE=/f", "SSL_CERT_DIR=/d", "TZ=UTC",
+	}
+	foreign := []string{
+		"AWS_SECRET_ACCESS_KEY=s", "LD_PRELOAD=/evil.so", "GODEBUG=x", "GOMAXPROCS=1", "PODRUN_ROOT=/r", "_PODRUN_PAUSE=1",
+		"PATHS=/x", "NOTIFY_SOCKET=/run/n", "_LIBCONTAINER_INITPIPE=3", "=x", "", "PATH",
+	}
+	got := environment(slices.Concat(own, foreign))
+	if want := append(slices.Clone(own), "PATH"); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestUnescape(t *testing.T) {
+	for given, want := range map[string]string{
+		"/plain": "/plain", `/a\040b`: "/a b", `/a\011b\012c`: "/a\tb\nc", `/a\134040b`: `/a\040b`, `/a\`: `/a\`, `/a\04`: `/a\04`,
+		`/a\999`: `/a\999`, `\040`: " ", `/\303\274`: "/ü", `/a\777`: `/a\777`, "": "",
+	} {
+		if got := unescape(given); got != want {
+			t.Errorf("%q: got %q, want %q", given, got, want)
+		}
+	}
+}
+
+func FuzzUnescape(f *testing.F) {
+	for _, s := range []string{`/a\040b`, `\`, `\\134`, `\400`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		escaped := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(s)
+		if got := unescape(escaped); got != s {
+			t.Errorf("%q: got %q, want %q", escaped, got, s)
+		}
+		unescape(s)
+	})
+}
+
+func TestHostname(t *testing.T) {
+	machine, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		spec v1.PodSpec
+		want string
+	}{
+		{"web", v1.PodSpec{}, "web"},
+		{"web", v1.PodSpec{Hostname: "shop"}, "shop"},
+		{"web", v1.PodSpec{Hostname: "shop", HostNetwork: true}, machine},
+		{"web.example", v1.PodSpec{}, "web.example"},
+		{strings.Repeat("a", 63), v1.PodSpec{}, strings.Repeat("a", 63)},
+		{strings.Repeat("a", 70), v1.PodSpec{}, strings.Repeat("a", 63)},
+		{strings.Repeat("a", 61) + "-.b", v1.PodSpec{}, strings.Repeat("a", 61)}, // a name must not end in - or .
+	} {
+		if got := hostname(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: test.name}, Spec: test.spec}); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestHostPorts(t *testing.T) {
+	spec := &v1.PodSpec{
+		InitContainers: []v1.Container{{Ports: []v1.ContainerPort{{HostPort: 1, ContainerPort: 1}}}},
+		Containers: []v1.Container{
+			{Ports: []v1.ContainerPort{{ContainerPort: 80, Protocol: v1.ProtocolTCP}, {ContainerPort: 53, HostPort: 5353, Protocol: v1.ProtocolUDP}}},
+			{Ports: []v1.ContainerPort{{ContainerPort: 80, HostPort: 65535, HostIP: "127.0.0.1", Protocol: v1.ProtocolTCP}}},
+		},
+	}
+	want := []netns.Port{
+		{HostPort: 5353, ContainerPort: 53, Protocol: "UDP"},
+		{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 65535, ContainerPort: 80, Protocol: "TCP"},
+	}
+	if got := hostPorts(spec); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestStopSignal(t *testing.T) {
+	for given, want := range map[string]unix.Signal{
+		"": unix.SIGTERM, "SIGQUIT": unix.SIGQUIT, "QUIT": unix.SIGQUIT, "3": unix.SIGQUIT, "64": 64,
+		"0": unix.SIGTERM, "-1": unix.SIGTERM, "65": unix.SIGTERM, "SIGNOSUCH": unix.SIGTERM, // an image may say anything
+	} {
+		if got := stopSignal(&image.Image{Config: ggcr.Config{StopSignal: given}}); got != want {
+			t.Errorf("%q: got %v, want %v", given, got, want)
+		}
+	}
+}
+
+// Pause keeps names of at most 127 bytes; a container's has up to 63.
+func TestKeptNamesFit(t *testing.T) {
+	id := ID(strings.Repeat("c", 63), 1<<31-1)
+	for _, s := range streams {
+		for end := range pipeEnds(&logs.Pipes{}) {
+			if name := keptName(id, s, end); len(name) > 127 {
+				t.Errorf("%q has %d bytes", name, len(name))
+			}
+		}
+	}
+}
+
+func TestFailuresHaveTheirReasons(t *testing.T) {
+	var f *pod.Failure
+	err := configFailure(fmt.Errorf("create: %w", &runtime.ConfigError{Text: "no such user"}))
+	if !errors.As(err, &f) || f.Reason != "CreateContainerConfigError" || f.Error() != "no such user" {
+		t.Errorf("got %v, want a CreateContainerConfigError", err)
+	}
+	if err := configFailure(os.ErrPermission); !errors.Is(err, os.ErrPermission) || errors.As(err, &f) {
+		t.Errorf("got %v, want it unchanged", err)
+	}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{os.ErrPermission, "ErrImagePull"},
+		{&image.PullError{Reason: "InvalidImageName"}, "InvalidImageName"},
+	} {
+		if err := imageFailure(test.err); !errors.As(err, &f) || f.Reason != test.want {
+			t.Errorf("got %v, want %s", err, test.want)
+		}
+	}
+}
+
+func TestTakePulledOnce(t *testing.T) {
+	m := &monitor{pulled: map[string]bool{}, pod: &v1.Pod{Spec: v1.PodSpec{InitContainers: []v1.Container{{Name: "i"}}, Containers: []v1.Container{{Name: "a"}}}}}
+	m.markPulled()
+	for _, name := range []string{"i", "a"} {
+		if !m.takePulled(name) || m.takePulled(name) {
+			t.Errorf("%s: want it to count as pulled for its first start only", name)
+		}
+	}
+	if m.takePulled("b") {
+		t.Error("b counts as pulled")
+	}
+}
+
+func TestWriteOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hosts")
+	for _, content := range []string{"first", "second"} {
+		if err := writeOnce(path, func() ([]byte, error) { return []byte(content), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "first" {
+		t.Errorf("got %q, %v, want what was there", got, err)
+	}
+	if err := writeOnce(path+"2", func() ([]byte, error) { return nil, os.ErrPermission }); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("got %v, want the error of the content", err)
+	}
+}
+
+// The limits are the kubelet's. The file is the container's: it may be anything.
+func TestTerminationMessage(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(path string) error
+		want string
+	}{
+		{"none", func(string) error { return nil }, ""},
+		{"short", func(path string) error { return os.WriteFile(path, []byte("why"), 0o600) }, "why"},
+		{"long: its end", func(path string) error {
+			return os.WriteFile(path, []byte(strings.Repeat("x", 10)+strings.Repeat("y", maxMessage)), 0o600)
+		}, strings.Repeat("y", maxMessage)},
+		{"a link", func(path string) error { return os.Symlink("/etc/hostname", path) }, ""},
+		{"a pipe", func(path string) error { return unix.Mkfifo(path, 0o600) }, ""},
+		{"a directory", func(path string) error { return os.Mkdir(path, 0o700) }, ""},
+	} {
+		s := newStore(t)
+		m := &monitor{store: s, record: newRecord(s), pod: &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{{Name: "a"}}}}}
+		a := m.newAttempt("a", 0)
+		if err := os.MkdirAll(m.rootDir(a.id), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := test.make(m.messageFile(a.id)); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.terminationMessage(a, runtime.Exit{Code: 1}); got != test.want {
+			t.Errorf("%s: got %q (%d bytes), want %q", test.name, got[:min(len(got), 20)], len(got), test.want[:min(len(test.want), 20)])
+		}
+	}
+}
+
+func TestTerminationMessageFromTheLog(t *testing.T) {
+	s := newStore(t)
+	m := &monitor{store: s, record: newRecord(s), pod: &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{
+		{Name: "a", TerminationMessagePolicy: v1.TerminationMessageFallbackToLogsOnError},
+	}}}}
+	a := m.newAttempt("a", 0)
+	var text strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&text, "2026-01-02T03:04:05.000000000Z stderr F line %d\n", i)
+	}
+	for path, content := range map[string]string{m.messageFile(a.id): "", filepath.Join(m.logPath("a"), "0.log"): text.String()} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := state.WriteFile(path, []byte(content), 0o600, state.Volatile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := m.terminationMessage(a, runtime.Exit{Code: 1})
+	if !strings.HasSuffix(got, "line 199\n") || strings.Count(got, "\n") > maxMessageLines || len(got) > maxMessageLog {
+		t.Errorf("got %d bytes in %d lines: %q", len(got), strings.Count(got, "\n"), got)
+	}
+	if got := m.terminationMessage(a, runtime.Exit{}); got != "" {
+		t.Errorf("of a container that ended well: got %q, want nothing", got)
+	}
+}
+
+func TestReadSome(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer write.Close()
+		for range 100 {
+			if _, err := write.Write([]byte(strings.Repeat("z", 1000) + "\n")); err != nil {
+				return
+			}
+		}
+	}()
+	if got := readSome(read); len(got) != maxProbeOutput {
+		t.Errorf("got %d bytes, want the first %d", len(got), maxProbeOutput)
+	}
+}
