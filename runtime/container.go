@@ -172,8 +172,10 @@ func (c *Container) Phase() (Phase, error) {
 		return Gone, fmt.Errorf("ask for the status of the container: %w", err)
 	}
 	switch status {
-	case libcontainer.Stopped:
-		return Gone, nil
+	case libcontainer.Stopped: // or only the main thread of the first process
+		if alive, err := c.lives(); err != nil || !alive {
+			return Gone, err
+		}
 	case libcontainer.Created:
 		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.pid))
 		if err == nil && strings.TrimSpace(string(comm)) == initName {
@@ -183,13 +185,22 @@ func (c *Container) Phase() (Phase, error) {
 	return Running, nil
 }
 
-// Signal sends a signal to the container's first process. One that is gone is no error.
+// Signal sends a signal to the container's first process. One that is gone is
+// no error. libcontainer's own Signal leaves out a process whose main thread has
+// ended.
 func (c *Container) Signal(s unix.Signal) error {
-	err := c.lc.Signal(s)
-	if errors.Is(err, libcontainer.ErrNotRunning) || errors.Is(err, os.ErrProcessDone) || errors.Is(err, unix.ESRCH) {
+	w, err := c.NewWatch()
+	if errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if err := w.signal(s); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return nil
 }
 
 // OOMKills counts the processes of the container that the kernel killed for memory.

@@ -51,6 +51,31 @@ func (c *Container) NewWatch() (*Watch, error) {
 	return w, nil
 }
 
+// lives tells whether any thread of the first process does.
+func (c *Container) lives() (bool, error) {
+	w, err := c.NewWatch()
+	if errors.Is(err, os.ErrProcessDone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer w.Close()
+	return !w.ended(), nil
+}
+
+func (w *Watch) signal(s unix.Signal) error {
+	raw, err := w.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno error
+	if err := raw.Control(func(fd uintptr) { errno = unix.PidfdSendSignal(int(fd), s, nil, 0) }); err != nil {
+		return err
+	}
+	return os.NewSyscallError("pidfd_send_signal", errno)
+}
+
 // Wait returns when the process has ended. It reaps nothing.
 func (w *Watch) Wait() error {
 	raw, err := w.file.SyscallConn()
