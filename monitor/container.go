@@ -78,6 +78,27 @@ func (m *monitor) newAttempt(container string, number int) *attempt {
 
 // Create prepares an attempt; see [pod.Runtime].
 func (m *monitor) Create(ctx context.Context, c *v1.Container, number int) error {
+	return m.blame(ctx, m.create(ctx, c, number))
+}
+
+// deathGap is how much later the death of pause shows than its closed socket.
+const deathGap = 20 * time.Millisecond
+
+// blame passes on an error, unless the death of pause has caused it: then the
+// container is not to blame, and watchPause is about to end this monitor.
+func (m *monitor) blame(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	time.Sleep(deathGap)
+	if os.Getppid() == m.pauseID {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (m *monitor) create(ctx context.Context, c *v1.Container, number int) error {
 	a := m.newAttempt(c.Name, number)
 	spec, err := m.prepare(c, a)
 	if err != nil {

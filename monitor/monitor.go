@@ -59,6 +59,8 @@ type monitor struct {
 	background chan struct{} // from build on; closed when what it left in the background is done
 	failed     error         // of the background
 
+	abandon context.CancelCauseFunc // ends the life and leaves the pod as it is
+
 	resting *time.Timer      // touched by the life's loop only
 	depart  func() departure // once
 
@@ -74,6 +76,8 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	if err != nil {
 		return err
 	}
+	ctx, m.abandon = context.WithCancelCause(ctx)
+	defer m.abandon(nil)
 	go m.serve()
 	status := m.readStatus()
 	go m.watchPause()
@@ -171,6 +175,8 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	outcome, err := m.life.Run(ctx)
 	var notMade *pod.NotMade
 	switch {
+	case errors.Is(err, errPauseDied):
+		select {} // watchPause ends this process
 	case errors.As(err, &notMade) && m.settled() != nil:
 		return m.unmake(m.failed) // not the fault of the container that was to start first
 	case errors.As(err, &notMade):
@@ -314,6 +320,8 @@ func (m *monitor) departEarly() {
 	go m.depart()
 }
 
+var errPauseDied = errors.New("the pause process has died")
+
 // watchPause acts when pause has died: without it exits and output would be
 // lost. The containers end, as under a kubelet whose sandbox died, and the
 // monitor of the next sandbox, which is made here, goes by their restart policy.
@@ -326,6 +334,9 @@ func (m *monitor) watchPause() {
 	if m.board.leaving.Load() {
 		return
 	}
+	// What the death of pause makes fail is not the containers' fault: the life
+	// must not hold it against them.
+	m.abandon(errPauseDied)
 	if err := m.replaceSandbox(); err != nil {
 		fmt.Fprintf(os.Stderr, "podrun: replace the sandbox: %v\n", err)
 	}
