@@ -78,7 +78,9 @@ func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
 			switch v, err := l.take(u, line); {
 			case err != nil || v == finished:
 				return err
-			case v == arrived && !mayFinish(l.record.Pod):
+			case v == failed: // with --attach: the logs tell, and how the pod ends
+				return nil
+			case v == arrived && (l.options.attach || !mayFinish(l.record.Pod)):
 				return l.running(line)
 			case v == arrived && settled == nil:
 				settled = time.After(finishTime)
@@ -152,7 +154,9 @@ func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 		l.printf("pod/%s completed\n", l.name())
 	case failed:
 		line.clear()
-		return v, l.failure(u.Status)
+		if !l.options.attach {
+			return v, l.failure(u.Status)
+		}
 	}
 	return v, nil
 }

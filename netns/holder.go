@@ -107,7 +107,22 @@ func boundTo(pid, fd int, p Port) bool {
 	}
 	name, err := unix.Getsockname(own)
 	addr, ok := name.(*unix.SockaddrInet4)
-	return err == nil && ok && addr.Port == int(p.HostPort) && p.covers(netip.AddrFrom4(addr.Addr))
+	return err == nil && ok && addr.Port == int(p.HostPort) && p.covers(netip.AddrFrom4(addr.Addr)) && ownNamespace(own)
+}
+
+// ownNamespace tells whether a socket is of this thread's network namespace: the
+// same port of another namespace, a container's podrun for one, is another port.
+func ownNamespace(socket int) bool {
+	ns, err := unix.IoctlRetInt(socket, unix.SIOCGSKNS)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(ns)
+	var its, own unix.Stat_t
+	if unix.Fstat(ns, &its) != nil || unix.Stat("/proc/thread-self/ns/net", &own) != nil {
+		return false
+	}
+	return its.Dev == own.Dev && its.Ino == own.Ino
 }
 
 // processTitle is the command line as ps prints it, shortened, or else the name
