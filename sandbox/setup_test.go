@@ -39,17 +39,22 @@ func TestSetUpThatFails(t *testing.T) {
 	}
 }
 
+// None of these gets as far as the monitor; should one, it is one that ends at once.
+var noMonitor = []string{"--", monitorTitle, "die", "", "/nonexistent"}
+
 // The exit codes of pause.c are those that Start knows the words of.
 func TestExitCodes(t *testing.T) {
 	tests := []struct {
 		why, flags string
 		args       []string
+		files      int
 		want       string
 	}{
-		{"no arguments", "0", nil, "could not leave the caller's directory"},
-		{"no separator", "0", []string{"a", "b"}, "could not leave the caller's directory"},
-		{"no monitor", "0", []string{"a", "--"}, "could not leave the caller's directory"},
-		{"flags that the kernel does not know", "1", []string{"--", "m"}, "could not make the pod's namespaces"},
+		{"no arguments", "0", nil, 2, "could not leave the caller's directory"},
+		{"no separator", "0", []string{"a", "b"}, 2, "could not leave the caller's directory"},
+		{"no monitor", "0", []string{"a", "--"}, 2, "could not leave the caller's directory"},
+		{"flags that the kernel does not know", "1", noMonitor, 2, "could not make the pod's namespaces"},
+		{"no lock and no control socket", "20000", noMonitor, 0, "could not leave the caller's directory"},
 	}
 	for _, test := range tests {
 		cmd := exec.Command("/proc/self/exe")
@@ -57,7 +62,7 @@ func TestExitCodes(t *testing.T) {
 		cmd.Env = []string{"_PODRUN_PAUSE=" + test.flags}
 		null, err := os.Open(os.DevNull)
 		must(t, err)
-		for range 2 {
+		for range test.files {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, null)
 		}
 		err = explain(cmd.Run())
