@@ -13,6 +13,7 @@ import (
 	"os"
 
 	"github.com/urfave/cli/v2"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"podrun/netns"
 	"podrun/state"
@@ -171,5 +172,14 @@ func globalFlags(a *app) []cli.Flag {
 
 // namespaceFlag is on every command that names pods.
 func namespaceFlag(into *string) cli.Flag {
-	return &cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Value: "default", EnvVars: []string{"PODRUN_NAMESPACE"}, Destination: into, Usage: "`NAMESPACE` of the pods"}
+	return &cli.StringFlag{
+		Name: "namespace", Aliases: []string{"n"}, Value: "default", EnvVars: []string{"PODRUN_NAMESPACE"},
+		Destination: into, Usage: "`NAMESPACE` of the pods",
+		Action: func(_ *cli.Context, name string) error {
+			if why := validation.IsDNS1123Label(name); len(why) > 0 {
+				return usagef("-n %q is no name of a namespace: %s", name, why[0])
+			}
+			return nil
+		},
+	}
 }

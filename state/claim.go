@@ -60,9 +60,18 @@ func (s *Store) Claim(namespace, name, uid string) error {
 }
 
 // Lookup returns the uid that holds namespace/name, or an error that is
-// os.ErrNotExist.
+// os.ErrNotExist, as for all that cannot be a name.
 func (s *Store) Lookup(namespace, name string) (string, error) {
-	return os.Readlink(s.claimPath(namespace, name))
+	path := s.claimPath(namespace, name)
+	if !isEntry(namespace) || !isEntry(name) {
+		return "", &os.PathError{Op: "readlink", Path: path, Err: os.ErrNotExist}
+	}
+	return os.Readlink(path)
+}
+
+// isEntry tells what can be one entry of a directory from what leads elsewhere.
+func isEntry(name string) bool {
+	return name == filepath.Base(name) && filepath.IsLocal(name) && name != "."
 }
 
 // Release gives up namespace/name if uid holds it. Two of them at once take
@@ -107,6 +116,9 @@ func (s *Store) Names(namespace string) ([]Ref, error) {
 	}
 	var refs []Ref
 	for _, ns := range namespaces {
+		if !isEntry(ns) {
+			continue
+		}
 		names, err := entries(filepath.Join(s.Root, "names", ns))
 		if err != nil {
 			return nil, err

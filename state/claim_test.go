@@ -224,3 +224,25 @@ func TestReleaseWaitsForItsTurn(t *testing.T) {
 		t.Errorf("the name is held by %q (%v), want 2", got, err)
 	}
 }
+
+func TestLookupStaysBelowNames(t *testing.T) {
+	s := newStore(t)
+	if err := os.WriteFile(filepath.Join(s.Root, "names-elsewhere"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("uid", filepath.Join(s.Root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []Ref{
+		{Namespace: "..", Name: "link"},            // out of names/
+		{Namespace: "default", Name: "../../link"}, // the same by the name
+		{Namespace: ".", Name: "default"},          // names/ itself
+		{Namespace: "", Name: "default"},           // no namespace
+		{Namespace: "default", Name: ""},           // a directory
+		{Namespace: "/", Name: "link"},             // absolute
+	} {
+		if uid, err := s.Lookup(ref.Namespace, ref.Name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("Lookup(%q, %q): got %q, %v, want os.ErrNotExist", ref.Namespace, ref.Name, uid, err)
+		}
+	}
+}
