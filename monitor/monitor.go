@@ -22,6 +22,7 @@ import (
 	"podrun/netns"
 	"podrun/pod"
 	"podrun/probe"
+	"podrun/runtime"
 	"podrun/sandbox"
 	"podrun/state"
 	"podrun/volumes"
@@ -79,8 +80,11 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	ctx, m.abandon = context.WithCancelCause(ctx)
 	defer m.abandon(nil)
 	go m.serve()
-	status := m.readStatus()
 	go m.watchPause()
+	status, err := m.resumeStatus()
+	if err != nil {
+		return err
+	}
 	switch {
 	case status.NotMade != "":
 		return m.unmake(errors.New(status.NotMade))
@@ -145,6 +149,28 @@ func hostOf(store *state.Store, r *state.Record) (netns.Host, error) {
 }
 
 func (m *monitor) uid() string { return m.record.UID() }
+
+// resumeStatus is what the last monitor knew. A status that cannot be read is
+// one that a damaged disk holds: the containers of which nobody knows anything
+// end, and the pod begins anew.
+func (m *monitor) resumeStatus() (*Status, error) {
+	var s Status
+	err := m.store.ReadStatus(m.uid(), &s)
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		return &s, nil
+	}
+	fmt.Fprintf(os.Stderr, "podrun: begin the pod anew: %v\n", err)
+	return &Status{}, m.clear()
+}
+
+// clear ends all containers and forgets them.
+func (m *monitor) clear() error {
+	path := sandbox.PodPath(m.store.Instance, m.uid())
+	if err := sandbox.KillCgroup(path, killTimeout); err != nil {
+		return err
+	}
+	return errors.Join(runtime.DiscardAll(m.stateDir()), sandbox.RemoveCgroup(path))
+}
 
 func (m *monitor) readStatus() *Status {
 	var s Status

@@ -120,20 +120,10 @@ func (m *monitor) missedExit(name string, number int) pod.Exit {
 // new pause with a new monitor goes on from the record. The lock and the
 // control socket go along, so that nobody sees the pod without a keeper.
 func (m *monitor) replaceSandbox() error {
-	instance, uid := m.store.Instance, m.uid()
-	if err := sandbox.KillCgroup(sandbox.PodPath(instance, uid), killTimeout); err != nil {
+	if err := errors.Join(m.clear(), m.host.Detach(m.uid())); err != nil {
 		return err
 	}
-	if err := m.host.Detach(uid); err != nil {
-		return err
-	}
-	if err := runtime.DiscardAll(m.stateDir()); err != nil {
-		return err
-	}
-	if err := sandbox.RemoveCgroup(sandbox.PodPath(instance, uid)); err != nil {
-		return err
-	}
-	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(instance, uid), nil)
+	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(m.store.Instance, m.uid()), nil)
 	if err != nil {
 		return err
 	}

@@ -449,11 +449,27 @@ static void raise_limits(void)
 	}
 }
 
+// drop_limits takes back what a shell or a CI job has limited for itself: how
+// long its processes run, what they write and how politely.
+static void drop_limits(void)
+{
+	static const int limits[] = {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS, RLIMIT_CORE};
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+		struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+		if (setrlimit(limits[i], &none) != 0 && getrlimit(limits[i], &none) == 0) {
+			none.rlim_cur = none.rlim_max;
+			setrlimit(limits[i], &none);
+		}
+	}
+	setpriority(PRIO_PROCESS, 0, 0);
+}
+
 // detach leaves what belongs to the caller; the session was left by Start.
 static void detach(void)
 {
 	int fd;
 	raise_limits();
+	drop_limits();
 	if (chdir("/") != 0)
 		_exit(EXIT_USAGE);
 	umask(022);
