@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -136,16 +137,15 @@ func (x execution) withTerminal() error {
 	stop := forwardSize(in, e.Console)
 	defer stop()
 	go io.Copy(e.Console, x.app.In)
-	done := make(chan struct{})
-	go func() {
-		io.Copy(x.app.Out, e.Console) // ends with EIO when the last process has closed the terminal
-		close(done)
-	}()
+	console := &drained{File: e.Console}
+	var output sync.WaitGroup
+	output.Go(func() { io.Copy(x.app.Out, console) }) // ends with EIO when the last process has closed the terminal
 	exit, err := e.Wait()
 	if err != nil {
 		return err
 	}
-	waitBriefly(done)
+	console.finish()
+	output.Wait()
 	return exitWith(exit)
 }
 

@@ -4,14 +4,16 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // pipes join a command's standard files to the caller's.
 type pipes struct {
 	theirs []*os.File
-	ours   []*os.File
-	output sync.WaitGroup
+	inputs []*os.File // our ends of what the command reads
+	output []*drained // our ends of what it writes
+	copies sync.WaitGroup
 }
 
 // to makes a pipe whose other end is copied to w.
@@ -20,8 +22,9 @@ func (p *pipes) to(w io.Writer) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.theirs, p.ours = append(p.theirs, write), append(p.ours, read)
-	p.output.Go(func() { io.Copy(w, read) })
+	d := &drained{File: read}
+	p.theirs, p.output = append(p.theirs, write), append(p.output, d)
+	p.copies.Go(func() { io.Copy(w, d) })
 	return write, nil
 }
 
@@ -31,7 +34,7 @@ func (p *pipes) from(r io.Reader) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.theirs, p.ours = append(p.theirs, read), append(p.ours, write)
+	p.theirs, p.inputs = append(p.theirs, read), append(p.inputs, write)
 	go func() {
 		io.Copy(write, r)
 		write.Close()
@@ -47,26 +50,50 @@ func (p *pipes) closeTheirs() {
 	p.theirs = nil
 }
 
-// drain waits for the rest of the output. A child that the command left behind
-// may hold the pipes for ever: it is waited for only briefly.
+// drain waits until all that the command has written is copied, however slow
+// the reader is.
 func (p *pipes) drain() {
-	done := make(chan struct{})
-	go func() { p.output.Wait(); close(done) }()
-	waitBriefly(done)
+	for _, d := range p.output {
+		d.finish()
+	}
+	p.copies.Wait()
 }
 
 func (p *pipes) close() {
 	p.closeTheirs()
-	for _, f := range p.ours {
+	for _, f := range p.inputs {
 		f.Close()
+	}
+	for _, d := range p.output {
+		d.Close()
 	}
 }
 
+// drainTime is how long an ended command's output is waited for. A child that it
+// left behind may hold the other end for ever.
 const drainTime = 500 * time.Millisecond
 
-func waitBriefly(done <-chan struct{}) {
-	select {
-	case <-done:
-	case <-time.After(drainTime):
+// drained is the reading end of a command's output. Once the command has ended,
+// a read that brings nothing new for drainTime ends it.
+type drained struct {
+	*os.File
+	over atomic.Bool
+}
+
+func (d *drained) Read(b []byte) (int, error) {
+	if d.over.Load() {
+		d.SetReadDeadline(time.Now().Add(drainTime))
 	}
+	return d.File.Read(b)
+}
+
+// WriteTo is not the file's, which would not come back to Read.
+func (d *drained) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{d})
+}
+
+// finish says that the command has ended; a read may be under way.
+func (d *drained) finish() {
+	d.over.Store(true)
+	d.SetReadDeadline(time.Now().Add(drainTime))
 }

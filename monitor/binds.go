@@ -62,10 +62,13 @@ func (m *monitor) ownFiles(c *v1.Container, id string) ([]runtime.Bind, error) {
 	if path == "" {
 		path = v1.TerminationMessagePathDefault
 	}
+	// As containerd: these two are the sandbox's, the hosts file is the kubelet's.
+	sc := c.SecurityContext
+	readOnly := sc != nil && sc.ReadOnlyRootFilesystem != nil && *sc.ReadOnlyRootFilesystem
 	return []runtime.Bind{
 		{Source: m.files.hosts, Destination: "/etc/hosts"},
-		{Source: m.files.hostname, Destination: "/etc/hostname"},
-		{Source: m.files.resolvConf, Destination: "/etc/resolv.conf"},
+		{Source: m.files.hostname, Destination: "/etc/hostname", ReadOnly: readOnly},
+		{Source: m.files.resolvConf, Destination: "/etc/resolv.conf", ReadOnly: readOnly},
 		{Source: message, Destination: path},
 	}, nil
 }

@@ -55,12 +55,29 @@ func (m *monitor) build() error {
 	return g.Wait()
 }
 
-// settled waits for what build left in the background.
-func (m *monitor) settled() error {
-	if m.background == nil {
+// rebuild tries again what a new monitor of a running pod could not build.
+func (m *monitor) rebuild() error {
+	m.building.Lock()
+	defer m.building.Unlock()
+	if !m.unbuilt {
 		return nil
 	}
-	<-m.background
+	if err := m.build(); err != nil {
+		return err
+	}
+	m.unbuilt = false
+	return nil
+}
+
+// settled waits for what build left in the background.
+func (m *monitor) settled() error {
+	m.building.Lock()
+	background := m.background
+	m.building.Unlock()
+	if background == nil {
+		return nil
+	}
+	<-background
 	return m.failed
 }
 

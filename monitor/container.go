@@ -24,6 +24,7 @@ import (
 	"podrun/runtime"
 	"podrun/sandbox"
 	"podrun/state"
+	"podrun/volumes"
 )
 
 // attempt is one container as the monitor has it in hand.
@@ -36,6 +37,7 @@ type attempt struct {
 	container  *runtime.Container
 	output     *output
 	watch      *runtime.Watch
+	startErr   error         // the command cannot be executed: the kubelet's StartError
 	exited     chan struct{} // closed when its exit has been told, if there is a watch
 	over       bool          // its first process has ended; guarded by the monitor's mutex
 	closing    sync.Once
@@ -115,17 +117,26 @@ func (m *monitor) create(ctx context.Context, c *v1.Container, number int) error
 	a.output = out
 	a.container, err = runtime.Create(m.stateDir(), spec, ends)
 	closeEnds(ends)
+	if errors.Is(err, runtime.ErrCommandNotFound) || errors.Is(err, runtime.ErrNotExecutable) {
+		a.startErr = err
+		m.add(a)
+		return nil
+	}
 	if err != nil {
 		return errors.Join(configFailure(err), out.drop())
 	}
 	if a.watch, err = a.container.NewWatch(); err != nil {
 		return errors.Join(err, a.container.Destroy(), out.drop())
 	}
-	m.mu.Lock()
-	m.attempts[a.id] = a
-	m.mu.Unlock()
+	m.add(a)
 	go m.tellExit(a)
 	return ctx.Err()
+}
+
+func (m *monitor) add(a *attempt) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.attempts[a.id] = a
 }
 
 func configFailure(err error) error {
@@ -138,6 +149,9 @@ func configFailure(err error) error {
 
 // prepare mounts what the container needs and collects its spec.
 func (m *monitor) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) {
+	if err := m.rebuild(); err != nil {
+		return nil, err
+	}
 	img, err := m.images.Get(c.Image)
 	if err != nil {
 		return nil, fmt.Errorf("find image %s: %w", c.Image, err)
@@ -212,13 +226,16 @@ func (m *monitor) Start(_ context.Context, container string, number int) (string
 	if err := m.settled(); err != nil {
 		return "", time.Time{}, err
 	}
+	if a.startErr != nil {
+		return "", time.Time{}, a.startErr
+	}
 	at, err := a.container.Start()
 	return m.containerID(a.id), at, err
 }
 
 // Terminate sends the stop signal; see [pod.Runtime].
 func (m *monitor) Terminate(container string, number int) error {
-	if a := m.find(container, number); a != nil {
+	if a := m.find(container, number); a != nil && a.container != nil {
 		return a.container.Signal(a.stopSignal)
 	}
 	return nil
@@ -226,7 +243,7 @@ func (m *monitor) Terminate(container string, number int) error {
 
 // Kill ends all processes of the container; see [pod.Runtime].
 func (m *monitor) Kill(container string, number int) error {
-	if a := m.find(container, number); a != nil {
+	if a := m.find(container, number); a != nil && a.container != nil {
 		return a.container.Signal(unix.SIGKILL)
 	}
 	return nil
@@ -274,7 +291,7 @@ func (m *monitor) exitOf(a *attempt, at time.Time) (pod.Exit, error) {
 		return exit, err
 	}
 	exit.Code, exit.Signal = status.Code, status.Signal
-	exit.OOMKilled = status.Signal == int(unix.SIGKILL) && a.container.OOMKills() > 0
+	exit.OOMKilled = a.container.OOMKills() > 0 // of any of its processes, as containerd
 	exit.Message = m.terminationMessage(a, status)
 	return exit, nil
 }
@@ -308,27 +325,36 @@ func (m *monitor) Remove(container string, number int) error {
 		a = m.newAttempt(container, number)
 		return errors.Join(m.removeUnknown(a), m.removeRoot(id))
 	}
+	if a.container == nil {
+		return m.dismiss(a, nil)
+	}
 	err := a.container.Destroy()
 	if a.watch != nil {
+		<-a.exited // it has read how the container ended
 		a.watch.Reap()
-		<-a.exited
 		a.watch.Close()
 	}
-	err = errors.Join(err, m.forget(a), a.output.drop(), m.removeRoot(id))
+	return m.dismiss(a, errors.Join(err, m.forget(a)))
+}
+
+// dismiss removes what is left of an attempt without processes.
+func (m *monitor) dismiss(a *attempt, err error) error {
+	err = errors.Join(err, a.output.drop(), m.removeRoot(a.id))
 	m.mu.Lock()
-	delete(m.attempts, id)
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	delete(m.attempts, a.id)
 	return err
 }
 
 // forget takes a's exit off pause's ledger.
 func (m *monitor) forget(a *attempt) error {
 	exits, err := m.pause.Exits()
-	if err != nil {
+	if err != nil || len(exits) == 0 {
 		return err
 	}
+	start, _ := a.container.StartTime() // 0, no process's, where the state is gone
 	for _, e := range exits {
-		if e.Pid == a.container.PID() {
+		if e.Pid == a.container.PID() && (start == 0 || e.StartTime == start) {
 			err = errors.Join(err, m.pause.Forget(e))
 		}
 	}
@@ -355,13 +381,16 @@ func (m *monitor) removeUnknown(a *attempt) error {
 
 // removeRoot undoes prepare.
 func (m *monitor) removeRoot(id string) error {
-	err := m.volumes.Release(id)
+	var err error
+	if m.volumes != nil {
+		err = m.volumes.Release(id)
+	}
 	dir := m.rootDir(id)
 	if err := unix.Unmount(filepath.Join(dir, "rootfs"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil &&
 		!errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return &os.PathError{Op: "unmount", Path: filepath.Join(dir, "rootfs"), Err: err}
 	}
-	return errors.Join(err, removeAll(dir))
+	return errors.Join(err, volumes.RemoveTree(dir))
 }
 
 // close lets go of an attempt that goes on without this monitor.

@@ -57,6 +57,8 @@ type monitor struct {
 	board   board
 	memory  *os.File // the output positions of all containers
 
+	unbuilt    bool          // build has failed for a pod that runs
+	building   sync.Mutex    // of rebuild
 	background chan struct{} // from build on; closed when what it left in the background is done
 	failed     error         // of the background
 
@@ -91,11 +93,12 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	case status.Ended:
 		return m.finish()
 	}
-	if err := m.build(); err != nil {
-		if status.EverStarted {
-			return fmt.Errorf("rebuild the sandbox of a running pod: %w", err)
-		}
+	if err := m.build(); err != nil && !status.EverStarted {
 		return m.unmake(err)
+	} else if err != nil {
+		// What runs goes on, and can be stopped; a restart will try again.
+		fmt.Fprintf(os.Stderr, "podrun: rebuild the sandbox: %v\n", err)
+		m.unbuilt = true
 	}
 	alive, err := m.recover(status)
 	if err != nil {
@@ -137,6 +140,7 @@ func open(store *state.Store, uid string) (*monitor, error) {
 		return nil, err
 	}
 	m.pod = m.record.Pod.DeepCopy()
+	m.pod.Status.QOSClass = pod.QOSClass(m.pod)
 	return m, nil
 }
 

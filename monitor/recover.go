@@ -111,7 +111,7 @@ func (m *monitor) missedExit(name string, number int) pod.Exit {
 	status := runtime.Exit{Code: e.Code, Signal: e.Signal}
 	return pod.Exit{
 		Code: e.Code, Signal: e.Signal, At: e.At,
-		OOMKilled: e.Signal == int(unix.SIGKILL) && a.container.OOMKills() > 0,
+		OOMKilled: a.container.OOMKills() > 0,
 		Message:   m.terminationMessage(a, status),
 	}
 }

@@ -84,6 +84,7 @@ func (t Teardown) All() error {
 	}
 	if err := together(append(t.sandboxSteps(),
 		step{"remove the logs", func() error { return removeAll(state.LogPath(t.LogDir, t.Ref)) }},
+		step{"remove the containers", func() error { return volumes.RemoveTree(filepath.Join(t.Store.PodDir(t.Ref.UID), "containers")) }},
 		step{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
 	)); err != nil {
 		return err
@@ -136,10 +137,13 @@ func together(steps []step) error {
 	return errors.Join(errs...)
 }
 
-// removeAll removes a tree that only podrun writes to. Another teardown may be
+// removeAll removes a tree that no container writes to. Another teardown may be
 // at work on it.
 func removeAll(dir string) error {
 	err := os.RemoveAll(dir)
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil // a part of its path is a file: it was never made
+	}
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTEMPTY) {
 		err = os.RemoveAll(dir)
 	}

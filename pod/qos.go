@@ -5,9 +5,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// qosClass is upstream's ComputePodQOS: Guaranteed when every container has
+// QOSClass is upstream's ComputePodQOS: Guaranteed when every container has
 // equal requests and limits of both cpu and memory, BestEffort when none has any.
-func qosClass(pod *v1.Pod) v1.PodQOSClass {
+func QOSClass(pod *v1.Pod) v1.PodQOSClass {
 	requests := map[v1.ResourceName]resource.Quantity{}
 	limits := map[v1.ResourceName]resource.Quantity{}
 	guaranteed := true

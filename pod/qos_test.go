@@ -39,7 +39,7 @@ func TestQOSClass(t *testing.T) {
 		pod := newPod(v1.RestartPolicyAlways, "i", "|", "a")
 		pod.Spec.InitContainers[0].Resources = tt.i
 		pod.Spec.Containers[0].Resources = tt.a
-		if got := qosClass(pod); got != tt.want {
+		if got := QOSClass(pod); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}

@@ -29,7 +29,7 @@ func (s *state) status(old v1.PodStatus, now time.Time) v1.PodStatus {
 	start := apiTime(s.started)
 	st := v1.PodStatus{
 		StartTime: &start,
-		QOSClass:  qosClass(s.pod),
+		QOSClass:  QOSClass(s.pod),
 		HostIP:    old.HostIP, HostIPs: old.HostIPs,
 		PodIP: old.PodIP, PodIPs: old.PodIPs,
 	}

@@ -33,7 +33,13 @@ func quota(milli int64) int64 {
 
 // ContainerResources are the cgroup limits of one container.
 func ContainerResources(r v1.ResourceRequirements) *cgroups.Resources {
-	return limits(r.Requests.Cpu().MilliValue(), r.Limits.Cpu().MilliValue(), r.Limits.Memory().Value())
+	limited := limits(r.Requests.Cpu().MilliValue(), r.Limits.Cpu().MilliValue(), r.Limits.Memory().Value())
+	if cgroups.IsCgroup2UnifiedMode() {
+		// The kubelet's singleProcessOOMKill is off on v2: a container that has lost
+		// a worker would go on half dead.
+		limited.Unified = map[string]string{"memory.oom.group": "1"}
+	}
+	return limited
 }
 
 // PodResources are the limits of the pod's cgroup: the sum of its containers'

@@ -156,9 +156,10 @@ func LeaveCgroup(path string) error {
 	return nil
 }
 
-// Freezing would stop a fork bomb from outrunning the kill, but a frozen v1
-// group does not die before it is thawed: killing in rounds ends one as well,
-// because the pids controller and the rounds' speed bound it.
+// On v2 the kernel kills a group as a whole (cgroup.kill, Linux 5.14). On v1
+// freezing would stop a fork bomb from outrunning the kill, but a frozen group
+// does not die before it is thawed: killing goes in rounds, each of which leaves
+// fewer that can fork.
 const killRounds = 200
 
 // KillCgroup sends SIGKILL to everything in the group and below, in every
@@ -170,6 +171,7 @@ func KillCgroup(path string, wait time.Duration) error {
 	for round := 0; ; round++ {
 		left := 0
 		for _, dir := range directories(path) {
+			os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0) // v2 only
 			left += killBelow(dir)
 		}
 		if left == 0 {

@@ -62,7 +62,7 @@ func removeClaim(parent, name string) error {
 		return fmt.Errorf("%s is a mount point: unmount it and repeat; nothing was removed", mounts[0].Mountpoint)
 	}
 	hidden := filepath.Join(parent, "."+name+".removed")
-	if err := removeTree(hidden); err != nil {
+	if err := RemoveTree(hidden); err != nil {
 		return err
 	}
 	if err := os.Rename(dir, hidden); err != nil {
@@ -71,5 +71,5 @@ func removeClaim(parent, name string) error {
 		}
 		return err
 	}
-	return removeTree(hidden)
+	return RemoveTree(hidden)
 }

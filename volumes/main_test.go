@@ -44,7 +44,7 @@ func inOwnNamespace() error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	if err := cmd.Run(); err != nil {
-		return errors.Join(err, removeTree(root))
+		return errors.Join(err, RemoveTree(root))
 	}
 	if mounts := mountsBelow(root); len(mounts) > 0 {
 		return fmt.Errorf("left in the host's mount table: %q", mounts)

@@ -20,7 +20,7 @@ import (
 func Remove(dir string) error {
 	dir = filepath.Clean(dir)
 	pod := filepath.Dir(dir)
-	err := errors.Join(removeMountPoints(pod), removeTree(dir))
+	err := errors.Join(removeMountPoints(pod), RemoveTree(dir))
 	if err != nil {
 		return fmt.Errorf("remove volumes: %w", err)
 	}
@@ -65,8 +65,10 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// removeTree removes a directory of the host and all that it holds.
-func removeTree(path string) error {
+// RemoveTree removes a directory of the host and all that it holds, whatever a
+// container has put there: trees of any depth, attributes that forbid it. It
+// crosses no mount and follows no link; nothing there is no error.
+func RemoveTree(path string) error {
 	parent, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
