@@ -63,7 +63,12 @@ type app struct {
 }
 
 // store opens podrun's state.
-func (a *app) store() (*state.Store, error) { return state.Open(a.config) }
+func (a *app) store() (*state.Store, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("namespaces, mounts and firewall rules need root: use sudo")
+	}
+	return state.Open(a.config)
+}
 
 // network is the validated pod subnet.
 func (a *app) network() (netip.Prefix, error) {
@@ -122,6 +127,9 @@ func newProgram(a *app) *cli.App {
 		},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
+				if instead := habits[name]; instead != "" {
+					return usagef("unknown command %q: use 'podrun %s'", name, instead)
+				}
 				return usagef("unknown command %q; 'podrun --help' lists them", name)
 			}
 			return cli.ShowAppHelp(c)
@@ -149,6 +157,13 @@ func settle(c *cli.Command) {
 	for _, sub := range c.Subcommands {
 		settle(sub)
 	}
+}
+
+// habits are what users of kubectl, docker and podman type first.
+var habits = map[string]string{
+	"get": "ps", "list": "ps", "describe": "ps -o yaml", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
+	"delete": "down", "stop": "down", "rm": "down", "kill": "down --force", "log": "logs",
+	"images": "image ls", "pull": "image pull", "import": "image import", "load": "image load", "rmi": "image rm", "help": "--help",
 }
 
 func usageError(c *cli.Context, err error, _ bool) error {

@@ -108,7 +108,7 @@ func (d *down) existing(wanted []state.Ref) ([]state.Ref, error) {
 	for _, w := range wanted {
 		uid, err := d.store.Lookup(w.Namespace, w.Name)
 		if errors.Is(err, os.ErrNotExist) {
-			d.notef("pod/%s is not there\n", w.Name)
+			d.notef("pod/%s is not there; 'podrun ps -A' lists all\n", displayRef(w))
 			continue
 		}
 		if err != nil {
@@ -136,7 +136,7 @@ func (d *down) run(ctx context.Context, refs []state.Ref) error {
 				errs = append(errs, fmt.Errorf("take pod %s/%s down: %w", ref.Namespace, ref.Name, err))
 				return
 			}
-			d.printf("pod/%s removed\n", ref.Name)
+			d.printf("pod/%s removed\n", displayRef(ref))
 		})
 	}
 	all.Wait()

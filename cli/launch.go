@@ -23,36 +23,51 @@ type launch struct {
 	record  *state.Record
 	old     *monitor.Found // of the same name, to be removed first
 	again   bool           // the record is stored; only the sandbox is gone
+	kept    bool           // it runs, or comes up, already: only wait
 	status  *v1.PodStatus
+	warning string // the last one
 	keepers *state.Held
 }
 
 func (l *launch) run(ctx context.Context) error {
-	if l.old != nil {
-		if err := l.remove(ctx, l.old, nil); err != nil {
-			return fmt.Errorf("replace pod %s: %w", l.name(), err)
-		}
-	}
-	start := monitor.Launch
-	if l.again {
-		start = monitor.Relaunch
-	}
-	pause, err := start(l.store, l.record)
-	var claimed *state.ClaimedError
-	if errors.As(err, &claimed) {
-		return fmt.Errorf("pod %s is being made by another podrun (uid %s)", displayName(l.record.Pod), claimed.UID)
-	}
-	if errors.Is(err, state.ErrLocked) || errors.Is(err, monitor.ErrRemoved) {
-		return fmt.Errorf("pod %s is being brought up or taken down by another podrun (uid %s)", displayName(l.record.Pod), l.record.UID())
-	}
+	pause, err := l.start(ctx)
 	if err != nil {
-		return fmt.Errorf("start pod %s: %w", displayName(l.record.Pod), err)
+		return err
 	}
 	if l.keepers, err = monitor.Keepers(l.store, l.record.UID()); err != nil {
 		return err
 	}
 	defer l.keepers.Close()
 	return l.wait(ctx, pause)
+}
+
+// start makes the sandbox, unless there is one: then there is no pause to hear of.
+func (l *launch) start(ctx context.Context) (*sandbox.Pause, error) {
+	if l.kept {
+		return nil, nil
+	}
+	if l.old != nil {
+		if err := l.remove(ctx, l.old, nil); err != nil {
+			return nil, fmt.Errorf("replace pod %s: %w", l.name(), err)
+		}
+	}
+	start := monitor.Relaunch
+	if !l.again {
+		start = monitor.Launch
+		l.record.Created = time.Now().Truncate(time.Second)
+	}
+	pause, err := start(l.store, l.record)
+	var claimed *state.ClaimedError
+	if errors.As(err, &claimed) {
+		return nil, fmt.Errorf("pod %s is being made by another podrun (uid %s)", displayName(l.record.Pod), claimed.UID)
+	}
+	if errors.Is(err, state.ErrLocked) || errors.Is(err, monitor.ErrRemoved) {
+		return nil, fmt.Errorf("pod %s is being brought up or taken down by another podrun (uid %s)", displayName(l.record.Pod), l.record.UID())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start pod %s: %w", displayName(l.record.Pod), err)
+	}
+	return pause, nil
 }
 
 // wait follows the pod until it is ready, has failed, or time is up.
@@ -92,8 +107,7 @@ func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
 			settled = nil
 		case <-timeout.C:
 			line.clear()
-			return fmt.Errorf("pod %s is not ready after %v; it waits for %s and stays: 'podrun logs %s', 'podrun down %s'",
-				l.name(), l.options.timeout, l.expects(), l.record.Pod.Name, l.record.Pod.Name)
+			return fmt.Errorf("pod %s is not ready after %v and stays; it waits for %s%s%s", l.name(), l.options.timeout, l.expects(), l.lastWarning(), l.nextSteps(""))
 		case <-ctx.Done():
 			line.clear()
 			return l.interrupted()
@@ -127,8 +141,20 @@ func mayFinish(p *v1.Pod) bool {
 
 func (l *launch) running(line *line) error {
 	line.clear()
-	l.printf("pod/%s running\n", l.name())
+	if l.kept {
+		l.printf("pod/%s unchanged (%s)\n", l.name(), l.status.Phase)
+	} else {
+		l.printf("pod/%s running\n", l.name())
+	}
 	return nil
+}
+
+func (l *launch) completed() {
+	if l.kept {
+		l.printf("pod/%s unchanged (%s)\n", l.name(), l.status.Phase)
+	} else {
+		l.printf("pod/%s completed\n", l.name())
+	}
 }
 
 // take looks at one update. An error is the end of the waiting.
@@ -137,6 +163,9 @@ func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 		line.clear()
 		err := fmt.Errorf("pod %s cannot be made: %s", l.name(), u.NotMade)
 		return failed, errors.Join(err, l.cleanUp())
+	}
+	if u.Event != nil && u.Event.Type == v1.EventTypeWarning {
+		l.warning = u.Event.Message
 	}
 	if u.Event != nil && l.verbose {
 		line.clear()
@@ -151,7 +180,7 @@ func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 	switch v {
 	case finished:
 		line.clear()
-		l.printf("pod/%s completed\n", l.name())
+		l.completed()
 	case failed:
 		line.clear()
 		if !l.options.attach {
@@ -169,7 +198,29 @@ func (l *launch) failure(s *v1.PodStatus) error {
 			l.lastLines(f.container, f.attempt)
 		}
 	}
-	return fmt.Errorf("pod %s has failed and stays: 'podrun logs %s', 'podrun down %s'", l.name(), l.record.Pod.Name, l.record.Pod.Name)
+	guilty := ""
+	if list := failures(s); len(list) > 0 && len(l.record.Pod.Spec.Containers)+len(l.record.Pod.Spec.InitContainers) > 1 {
+		guilty = " -c " + list[0].container
+	}
+	return fmt.Errorf("pod %s has failed and stays%s%s", l.name(), l.lastWarning(), l.nextSteps(guilty))
+}
+
+// nextSteps are the commands to go on with.
+func (l *launch) nextSteps(container string) string {
+	p := l.record.Pod
+	target := p.Name
+	if p.Namespace != v1.NamespaceDefault {
+		target = "-n " + p.Namespace + " " + target
+	}
+	return fmt.Sprintf(": 'podrun logs %s%s', 'podrun down %s'", target, container, target)
+}
+
+// lastWarning is what the pod's monitor warned of last, such as a failing probe.
+func (l *launch) lastWarning() string {
+	if l.warning == "" {
+		return ""
+	}
+	return " (" + strings.TrimRight(l.warning, ": ") + ")"
 }
 
 // logLines of a failed container are shown.
@@ -211,13 +262,27 @@ func (l *launch) follow(ctx context.Context) <-chan monitor.Update {
 
 // abandoned: pause and monitor are gone before the pod was ready.
 func (l *launch) abandoned(pause *sandbox.Pause) error {
-	cause := errors.New("its sandbox ended")
-	select {
-	case err := <-pause.Failed():
-		if err != nil {
-			cause = err
+	ref := state.Ref{Namespace: l.record.Pod.Namespace, Name: l.record.Pod.Name, UID: l.record.UID()}
+	if f, err := monitor.Find(l.store, ref); err == nil && f.Status.Ended {
+		l.status = &f.Status.Status // it came to its end before it was asked
+		if l.status.Phase == v1.PodFailed && !l.options.attach {
+			return l.failure(l.status)
 		}
-	case <-time.After(time.Second):
+		l.completed()
+		return nil
+	}
+	if l.kept {
+		return fmt.Errorf("pod %s has lost its sandbox: 'podrun up' again starts it", l.name())
+	}
+	cause := errors.New("its sandbox ended")
+	if pause != nil {
+		select {
+		case err := <-pause.Failed():
+			if err != nil {
+				cause = err
+			}
+		case <-time.After(time.Second):
+		}
 	}
 	if text := l.monitorLog(); text != "" {
 		cause = fmt.Errorf("%w: %s", cause, text)

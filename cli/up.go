@@ -147,6 +147,9 @@ func (u *up) run(ctx context.Context) error {
 func (u *up) makeImagesPresent(ctx context.Context, fresh []*launch) error {
 	var wanted []wantedImage
 	for _, l := range fresh {
+		if l.kept {
+			continue
+		}
 		spec := &l.record.Pod.Spec
 		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
 			policy := c.ImagePullPolicy
@@ -185,15 +188,21 @@ func (u *up) settle(r *state.Record) (*launch, error) {
 	if f.Lost() {
 		return &launch{up: u, record: f.Record, again: true}, nil
 	}
-	status := &f.Status.Status
-	u.printf("pod/%s unchanged (%s)\n", name, status.Phase)
+	if f.Kept && !f.Status.Ended {
+		return &launch{up: u, record: f.Record, kept: true}, nil
+	}
+	u.printf("pod/%s unchanged (%s)\n", name, f.Status.Status.Phase)
 	return nil, nil
 }
 
 // displayName has the namespace only where it is not the usual one.
 func displayName(p *v1.Pod) string {
-	if p.Namespace == v1.NamespaceDefault {
-		return p.Name
+	return displayRef(state.Ref{Namespace: p.Namespace, Name: p.Name})
+}
+
+func displayRef(r state.Ref) string {
+	if r.Namespace == v1.NamespaceDefault {
+		return r.Name
 	}
-	return p.Namespace + "/" + p.Name
+	return r.Namespace + "/" + r.Name
 }

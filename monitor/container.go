@@ -117,7 +117,9 @@ func (m *monitor) create(ctx context.Context, c *v1.Container, number int) error
 	a.output = out
 	a.container, err = runtime.Create(m.stateDir(), spec, ends)
 	closeEnds(ends)
-	if errors.Is(err, runtime.ErrCommandNotFound) || errors.Is(err, runtime.ErrNotExecutable) {
+	if m.hasStarted() && (errors.Is(err, runtime.ErrCommandNotFound) || errors.Is(err, runtime.ErrNotExecutable)) {
+		// The kubelet hears of it at the start. Before any has started, it is a pod
+		// that cannot be made.
 		a.startErr = err
 		m.add(a)
 		return nil
@@ -131,6 +133,12 @@ func (m *monitor) create(ctx context.Context, c *v1.Container, number int) error
 	m.add(a)
 	go m.tellExit(a)
 	return ctx.Err()
+}
+
+func (m *monitor) hasStarted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.started
 }
 
 func (m *monitor) add(a *attempt) {

@@ -54,11 +54,19 @@ func (f *Found) Doomed() bool {
 // recorded as running and does not run has ended, nobody knows how.
 func (f *Found) correct(s *state.Store) {
 	st := &f.Status.Status
+	if f.Lost() {
+		// As a pod whose node is lost: what still runs is not probed, logged or restarted.
+		st.Reason, st.Message = "Unknown", "Nobody keeps the pod; 'podrun up' starts it again"
+	}
 	gone := false
 	for _, list := range [][]v1.ContainerStatus{st.InitContainerStatuses, st.ContainerStatuses} {
 		for i := range list {
 			c := &list[i]
-			if c.State.Running == nil || runs(s, f.UID, ID(c.Name, int(c.RestartCount))) {
+			if c.State.Running == nil {
+				continue
+			}
+			if runs(s, f.UID, ID(c.Name, int(c.RestartCount))) {
+				c.Ready, gone = c.Ready && !f.Lost(), gone || f.Lost()
 				continue
 			}
 			c.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{

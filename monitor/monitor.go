@@ -70,6 +70,7 @@ type monitor struct {
 	mu       sync.Mutex
 	attempts map[string]*attempt // by container ID
 	stopping bool
+	started  bool            // a container of the pod has run
 	pulled   map[string]bool // containers whose image up has made present
 }
 
@@ -100,6 +101,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 		fmt.Fprintf(os.Stderr, "podrun: rebuild the sandbox: %v\n", err)
 		m.unbuilt = true
 	}
+	m.started = status.EverStarted
 	alive, err := m.recover(status)
 	if err != nil {
 		return err
@@ -241,7 +243,7 @@ func (m *monitor) save(p pod.Checkpoint) {
 		fmt.Fprintf(os.Stderr, "podrun: store status: %v\n", err)
 	}
 	m.mu.Lock()
-	m.stopping = p.Stop != nil
+	m.stopping, m.started = p.Stop != nil, p.EverStarted
 	m.mu.Unlock()
 	m.board.post(Update{Status: &p.Status})
 	m.restLater()
