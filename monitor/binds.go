@@ -19,7 +19,7 @@ import (
 
 // binds are all files and directories that show up in a container, parents
 // before what lies below them.
-func (m *monitor) binds(c *v1.Container, id string, img *image.Image, rootfs string) ([]runtime.Bind, error) {
+func (m containers) binds(c *v1.Container, id string, img *image.Image, rootfs string) ([]runtime.Bind, error) {
 	mounted, err := m.volumes.Binds(c, id)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (m *monitor) binds(c *v1.Container, id string, img *image.Image, rootfs str
 }
 
 // ownFiles are those that the kubelet and containerd give every container.
-func (m *monitor) ownFiles(c *v1.Container, id string) ([]runtime.Bind, error) {
+func (m containers) ownFiles(c *v1.Container, id string) ([]runtime.Bind, error) {
 	message := m.messageFile(id)
 	f, err := os.OpenFile(message, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
@@ -75,7 +75,7 @@ func (m *monitor) ownFiles(c *v1.Container, id string) ([]runtime.Bind, error) {
 
 // imageVolumes makes a directory for each VOLUME of the image, with what the
 // image has there, as containerd does. It lives as long as the container.
-func (m *monitor) imageVolumes(img *image.Image, id, rootfs string) ([]runtime.Bind, error) {
+func (m containers) imageVolumes(img *image.Image, id, rootfs string) ([]runtime.Bind, error) {
 	var list []runtime.Bind
 	for path := range img.Config.Volumes {
 		if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
@@ -91,7 +91,7 @@ func (m *monitor) imageVolumes(img *image.Image, id, rootfs string) ([]runtime.B
 	return list, nil
 }
 
-func (m *monitor) fillVolume(dir, rootfs, path string) error {
+func (m containers) fillVolume(dir, rootfs, path string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -24,8 +24,11 @@ import (
 	"podrun/runtime"
 	"podrun/sandbox"
 	"podrun/state"
-	"podrun/volumes"
 )
+
+// containers is the monitor as the pod's life sees it: its [pod.Runtime], and
+// what that takes. It has no state of its own.
+type containers struct{ *monitor }
 
 // attempt is one container as the monitor has it in hand.
 type attempt struct {
@@ -52,23 +55,23 @@ func StateDir(s *state.Store, uid string) string { return filepath.Join(s.RunDir
 func (m *monitor) stateDir() string { return StateDir(m.store, m.uid()) }
 
 // rootDir holds an attempt's root file system and its writable layer.
-func (m *monitor) rootDir(id string) string {
+func (m containers) rootDir(id string) string {
 	return filepath.Join(m.store.PodDir(m.uid()), "containers", id)
 }
 
 // containerID is unique on all machines, as the API asks.
-func (m *monitor) containerID(id string) string {
+func (m containers) containerID(id string) string {
 	sum := sha256.Sum256([]byte(m.uid() + "/" + id))
 	return "podrun://" + hex.EncodeToString(sum[:])
 }
 
-func (m *monitor) find(container string, number int) *attempt {
+func (m containers) find(container string, number int) *attempt {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.attempts[ID(container, number)]
 }
 
-func (m *monitor) newAttempt(container string, number int) *attempt {
+func (m containers) newAttempt(container string, number int) *attempt {
 	a := &attempt{id: ID(container, number), name: container, number: number, exited: make(chan struct{})}
 	for i, c := range append(m.pod.Spec.InitContainers[:len(m.pod.Spec.InitContainers):len(m.pod.Spec.InitContainers)], m.pod.Spec.Containers...) {
 		if c.Name == container {
@@ -79,7 +82,7 @@ func (m *monitor) newAttempt(container string, number int) *attempt {
 }
 
 // Create prepares an attempt; see [pod.Runtime].
-func (m *monitor) Create(ctx context.Context, c *v1.Container, number int) error {
+func (m containers) Create(ctx context.Context, c *v1.Container, number int) error {
 	return m.blame(ctx, m.create(ctx, c, number))
 }
 
@@ -88,7 +91,7 @@ const deathGap = 20 * time.Millisecond
 
 // blame passes on an error, unless the death of pause has caused it: then the
 // container is not to blame, and watchPause is about to end this monitor.
-func (m *monitor) blame(ctx context.Context, err error) error {
+func (m containers) blame(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -100,7 +103,7 @@ func (m *monitor) blame(ctx context.Context, err error) error {
 	return ctx.Err()
 }
 
-func (m *monitor) create(ctx context.Context, c *v1.Container, number int) error {
+func (m containers) create(ctx context.Context, c *v1.Container, number int) error {
 	a := m.newAttempt(c.Name, number)
 	spec, err := m.prepare(c, a)
 	if err != nil {
@@ -135,13 +138,13 @@ func (m *monitor) create(ctx context.Context, c *v1.Container, number int) error
 	return ctx.Err()
 }
 
-func (m *monitor) hasStarted() bool {
+func (m containers) hasStarted() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.started
 }
 
-func (m *monitor) add(a *attempt) {
+func (m containers) add(a *attempt) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.attempts[a.id] = a
@@ -156,7 +159,7 @@ func configFailure(err error) error {
 }
 
 // prepare mounts what the container needs and collects its spec.
-func (m *monitor) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) {
+func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) {
 	if err := m.rebuild(); err != nil {
 		return nil, err
 	}
@@ -198,7 +201,7 @@ func (m *monitor) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) {
 	}, nil
 }
 
-func (m *monitor) references() manifest.References {
+func (m containers) references() manifest.References {
 	return manifest.References{ConfigMaps: m.record.ConfigMaps, Secrets: m.record.Secrets, Claims: m.record.Claims}
 }
 
@@ -226,7 +229,7 @@ func stopSignal(img *image.Image) unix.Signal {
 }
 
 // Start releases a prepared attempt; see [pod.Runtime].
-func (m *monitor) Start(_ context.Context, container string, number int) (string, time.Time, error) {
+func (m containers) Start(_ context.Context, container string, number int) (string, time.Time, error) {
 	a := m.find(container, number)
 	if a == nil {
 		return "", time.Time{}, fmt.Errorf("start container %s: it is gone", container)
@@ -242,7 +245,7 @@ func (m *monitor) Start(_ context.Context, container string, number int) (string
 }
 
 // Terminate sends the stop signal; see [pod.Runtime].
-func (m *monitor) Terminate(container string, number int) error {
+func (m containers) Terminate(container string, number int) error {
 	if a := m.find(container, number); a != nil && a.container != nil {
 		return a.container.Signal(a.stopSignal)
 	}
@@ -250,7 +253,7 @@ func (m *monitor) Terminate(container string, number int) error {
 }
 
 // Kill ends all processes of the container; see [pod.Runtime].
-func (m *monitor) Kill(container string, number int) error {
+func (m containers) Kill(container string, number int) error {
 	if a := m.find(container, number); a != nil && a.container != nil {
 		return a.container.Signal(unix.SIGKILL)
 	}
@@ -259,7 +262,7 @@ func (m *monitor) Kill(container string, number int) error {
 
 // tellExit waits for the end of an attempt and tells the pod's life. The
 // zombie is left until Remove, which comes after the exit is on disk.
-func (m *monitor) tellExit(a *attempt) {
+func (m containers) tellExit(a *attempt) {
 	defer close(a.exited)
 	if err := a.watch.Wait(); err != nil {
 		return // closed: this monitor is going away
@@ -286,7 +289,7 @@ func (m *monitor) tellExit(a *attempt) {
 // be on a full disk.
 const drainTimeout = 2 * time.Second
 
-func (m *monitor) exitOf(a *attempt, at time.Time) (pod.Exit, error) {
+func (m containers) exitOf(a *attempt, at time.Time) (pod.Exit, error) {
 	exit := pod.Exit{At: at}
 	status, err := a.watch.Peek()
 	if errors.Is(err, runtime.ErrNotChild) {
@@ -305,7 +308,7 @@ func (m *monitor) exitOf(a *attempt, at time.Time) (pod.Exit, error) {
 }
 
 // ledgerEntry finds what pause reaped. Pause may be a moment behind the kernel.
-func (m *monitor) ledgerEntry(a *attempt) (sandbox.Exited, error) {
+func (m containers) ledgerEntry(a *attempt) (sandbox.Exited, error) {
 	start, err := a.container.StartTime()
 	if err != nil {
 		return sandbox.Exited{}, err
@@ -323,82 +326,6 @@ func (m *monitor) ledgerEntry(a *attempt) (sandbox.Exited, error) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return sandbox.Exited{}, fmt.Errorf("pause did not see process %d end", a.container.PID())
-}
-
-// Remove undoes Create, whoever called it and however far it came; see [pod.Runtime].
-func (m *monitor) Remove(container string, number int) error {
-	id := ID(container, number)
-	a := m.find(container, number)
-	if a == nil {
-		a = m.newAttempt(container, number)
-		return errors.Join(m.removeUnknown(a), m.removeRoot(id))
-	}
-	if a.container == nil {
-		return m.dismiss(a, nil)
-	}
-	err := a.container.Destroy()
-	if a.watch != nil {
-		<-a.exited // it has read how the container ended
-		a.watch.Reap()
-		a.watch.Close()
-	}
-	return m.dismiss(a, errors.Join(err, m.forget(a)))
-}
-
-// dismiss removes what is left of an attempt without processes.
-func (m *monitor) dismiss(a *attempt, err error) error {
-	err = errors.Join(err, a.output.drop(), m.removeRoot(a.id))
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.attempts, a.id)
-	return err
-}
-
-// forget takes a's exit off pause's ledger.
-func (m *monitor) forget(a *attempt) error {
-	exits, err := m.pause.Exits()
-	if err != nil || len(exits) == 0 {
-		return err
-	}
-	start, _ := a.container.StartTime() // 0, no process's, where the state is gone
-	for _, e := range exits {
-		if e.Pid == a.container.PID() && (start == 0 || e.StartTime == start) {
-			err = errors.Join(err, m.pause.Forget(e))
-		}
-	}
-	return err
-}
-
-// removeUnknown removes an attempt that another monitor began.
-func (m *monitor) removeUnknown(a *attempt) error {
-	c, err := runtime.Load(m.stateDir(), a.id)
-	if err == nil {
-		err = c.Destroy()
-	} else if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
-	path := sandbox.ContainerPath(m.store.Instance, m.uid(), a.id)
-	err = errors.Join(err, sandbox.KillCgroup(path, killTimeout), sandbox.RemoveCgroup(path), runtime.Discard(m.stateDir(), a.id))
-	for _, s := range streams {
-		for _, end := range []string{"source", "stage-read", "stage-write"} {
-			err = errors.Join(err, m.pause.Drop(keptName(a.id, s, end)))
-		}
-	}
-	return err
-}
-
-// removeRoot undoes prepare.
-func (m *monitor) removeRoot(id string) error {
-	var err error
-	if m.volumes != nil {
-		err = m.volumes.Release(id)
-	}
-	dir := m.rootDir(id)
-	if err := unix.Unmount(filepath.Join(dir, "rootfs"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil &&
-		!errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return &os.PathError{Op: "unmount", Path: filepath.Join(dir, "rootfs"), Err: err}
-	}
-	return errors.Join(err, volumes.RemoveTree(dir))
 }
 
 // close lets go of an attempt that goes on without this monitor.

@@ -16,7 +16,7 @@ import (
 
 // Image applies the pull policy; see [pod.Runtime]. A pull runs in a child
 // process, so that no registry client stays in the monitor's memory.
-func (m *monitor) Image(ctx context.Context, c *v1.Container) (pod.ImageStatus, error) {
+func (m containers) Image(ctx context.Context, c *v1.Container) (pod.ImageStatus, error) {
 	policy := c.ImagePullPolicy
 	if m.record.PullPolicy != "" {
 		policy = m.record.PullPolicy
@@ -45,7 +45,7 @@ func (m *monitor) Image(ctx context.Context, c *v1.Container) (pod.ImageStatus, 
 }
 
 // takePulled tells, once, that up has pulled the container's image a moment ago.
-func (m *monitor) takePulled(container string) bool {
+func (m containers) takePulled(container string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	was := m.pulled[container]
@@ -65,7 +65,7 @@ func imageFailure(err error) error {
 	return &pod.Failure{Reason: image.ReasonErrImagePull, Err: err}
 }
 
-func (m *monitor) pull(ctx context.Context, reference string) error {
+func (m containers) pull(ctx context.Context, reference string) error {
 	args := []string{"--root", m.store.Root, "--run-root", m.store.RunRoot, "image", "pull", "--quiet"}
 	for _, host := range m.record.Insecure {
 		args = append(args, "--insecure", host)

@@ -23,7 +23,7 @@ const (
 
 // terminationMessage is what the container left in its file, or where the
 // policy says so and it failed, the end of its log.
-func (m *monitor) terminationMessage(a *attempt, exit runtime.Exit) string {
+func (m containers) terminationMessage(a *attempt, exit runtime.Exit) string {
 	f, err := os.OpenFile(m.messageFile(a.id), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
@@ -39,12 +39,12 @@ func (m *monitor) terminationMessage(a *attempt, exit runtime.Exit) string {
 	return string(text)
 }
 
-func (m *monitor) messageFile(id string) string {
+func (m containers) messageFile(id string) string {
 	return filepath.Join(m.rootDir(id), "termination-message")
 }
 
 // logTail is the end of the attempt's log, within the kubelet's limits.
-func (m *monitor) logTail(a *attempt) string {
+func (m containers) logTail(a *attempt) string {
 	var text strings.Builder
 	o := logs.ReadOptions{Attempt: a.number, Tail: maxMessageLines}
 	if err := logs.Read(context.Background(), m.logPath(a.name), o, &text); err != nil {
@@ -54,7 +54,7 @@ func (m *monitor) logTail(a *attempt) string {
 	return tail[max(0, len(tail)-maxMessageLog):]
 }
 
-func (m *monitor) fallsBackToLogs(container string) bool {
+func (m containers) fallsBackToLogs(container string) bool {
 	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
 		for i := range list {
 			if list[i].Name == container {

@@ -102,7 +102,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 		m.unbuilt = true
 	}
 	m.started = status.EverStarted
-	alive, err := m.recover(status)
+	alive, err := containers{m}.recover(status)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (m *monitor) readStatus() *Status {
 // live runs the pod's life to its end.
 func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int) error {
 	config := pod.Config{
-		Pod: m.pod, Alive: alive, Runtime: m, Prober: &probe.Prober{},
+		Pod: m.pod, Alive: alive, Runtime: containers{m}, Prober: &probe.Prober{},
 		Save: m.save, Event: m.event,
 		HostIP: m.pod.Status.HostIP, PodIP: m.pod.Status.PodIP,
 	}
@@ -202,8 +202,8 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	}
 	m.life = pod.New(config)
 	m.board.ready(m.life)
-	m.watchAlive()
-	m.tellOwed(owed)
+	containers{m}.watchAlive()
+	containers{m}.tellOwed(owed)
 	outcome, err := m.life.Run(ctx)
 	var notMade *pod.NotMade
 	switch {

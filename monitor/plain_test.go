@@ -151,7 +151,7 @@ func TestFailuresHaveTheirReasons(t *testing.T) {
 }
 
 func TestTakePulledOnce(t *testing.T) {
-	m := &monitor{pulled: map[string]bool{}, pod: &v1.Pod{Spec: v1.PodSpec{InitContainers: []v1.Container{{Name: "i"}}, Containers: []v1.Container{{Name: "a"}}}}}
+	m := containers{&monitor{pulled: map[string]bool{}, pod: &v1.Pod{Spec: v1.PodSpec{InitContainers: []v1.Container{{Name: "i"}}, Containers: []v1.Container{{Name: "a"}}}}}}
 	m.markPulled()
 	for _, name := range []string{"i", "a"} {
 		if !m.takePulled(name) || m.takePulled(name) {
@@ -195,7 +195,7 @@ func TestTerminationMessage(t *testing.T) {
 		{"a directory", func(path string) error { return os.Mkdir(path, 0o700) }, ""},
 	} {
 		s := newStore(t)
-		m := &monitor{store: s, record: newRecord(s), pod: &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{{Name: "a"}}}}}
+		m := containers{&monitor{store: s, record: newRecord(s), pod: &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{{Name: "a"}}}}}}
 		a := m.newAttempt("a", 0)
 		if err := os.MkdirAll(m.rootDir(a.id), 0o700); err != nil {
 			t.Fatal(err)
@@ -211,9 +211,9 @@ func TestTerminationMessage(t *testing.T) {
 
 func TestTerminationMessageFromTheLog(t *testing.T) {
 	s := newStore(t)
-	m := &monitor{store: s, record: newRecord(s), pod: &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{
+	m := containers{&monitor{store: s, record: newRecord(s), pod: &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{
 		{Name: "a", TerminationMessagePolicy: v1.TerminationMessageFallbackToLogsOnError},
-	}}}}
+	}}}}}
 	a := m.newAttempt("a", 0)
 	var text strings.Builder
 	for i := range 200 {

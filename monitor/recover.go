@@ -1,11 +1,9 @@
 package monitor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +17,7 @@ import (
 // recover finds the containers that an earlier monitor left: those that run, or
 // wait for their release, are taken over; of the rest the life learns that they
 // have to be removed.
-func (m *monitor) recover(s *Status) (alive map[string]int, err error) {
+func (m containers) recover(s *Status) (alive map[string]int, err error) {
 	alive = map[string]int{}
 	for _, r := range s.Containers {
 		a := m.newAttempt(r.Name, r.Attempt)
@@ -47,7 +45,7 @@ func (m *monitor) recover(s *Status) (alive map[string]int, err error) {
 }
 
 // takeOver goes on with a container's output, and watches it where it lives.
-func (m *monitor) takeOver(a *attempt, phase runtime.Phase) (alive bool, err error) {
+func (m containers) takeOver(a *attempt, phase runtime.Phase) (alive bool, err error) {
 	for _, c := range append(m.pod.Spec.InitContainers[:len(m.pod.Spec.InitContainers):len(m.pod.Spec.InitContainers)], m.pod.Spec.Containers...) {
 		if c.Name != a.name {
 			continue
@@ -78,7 +76,7 @@ func (m *monitor) takeOver(a *attempt, phase runtime.Phase) (alive bool, err err
 }
 
 // watchAlive waits for the ends of the containers that were taken over.
-func (m *monitor) watchAlive() {
+func (m containers) watchAlive() {
 	for _, a := range m.attempts {
 		if a.watch != nil {
 			go m.tellExit(a)
@@ -87,14 +85,14 @@ func (m *monitor) watchAlive() {
 }
 
 // tellOwed tells the life of those that ended while there was no monitor.
-func (m *monitor) tellOwed(owed map[string]int) {
+func (m containers) tellOwed(owed map[string]int) {
 	for name, number := range owed {
 		go func() { m.life.Exited(name, number, m.missedExit(name, number)) }()
 	}
 }
 
 // missedExit is what pause saw of an exit, after the last output is in the log.
-func (m *monitor) missedExit(name string, number int) pod.Exit {
+func (m containers) missedExit(name string, number int) pod.Exit {
 	unknown := pod.Exit{Code: 137, Reason: "ContainerStatusUnknown", Message: "The container could not be located when the pod's monitor came back", At: time.Now()}
 	a := m.find(name, number)
 	if a == nil {
@@ -131,51 +129,4 @@ func (m *monitor) replaceSandbox() error {
 		_, err := startSandbox(m.store, m.record, leaf, m.lock, m.control)
 		return err
 	})
-}
-
-// Exec runs a command for a probe; see [pod.Runtime].
-func (m *monitor) Exec(ctx context.Context, container string, number int, argv []string) (pod.ExecResult, error) {
-	a := m.find(container, number)
-	if a == nil {
-		return pod.ExecResult{}, fmt.Errorf("container %s is not running", container)
-	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return pod.ExecResult{}, err
-	}
-	defer read.Close()
-	e, err := a.container.Exec(runtime.Command{Args: argv, Stdout: write, Stderr: write})
-	write.Close()
-	if err != nil {
-		return pod.ExecResult{}, err
-	}
-	killed := context.AfterFunc(ctx, func() { e.Signal(unix.SIGKILL) })
-	defer killed()
-	output := make(chan []byte, 1)
-	go func() { output <- readSome(read) }()
-	exit, err := e.Wait()
-	if ctx.Err() != nil {
-		return pod.ExecResult{}, ctx.Err()
-	}
-	if err != nil {
-		return pod.ExecResult{}, err
-	}
-	// A child of the command may hold the pipe for ever.
-	read.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	return pod.ExecResult{Code: exit.Code, Output: <-output}, nil
-}
-
-// maxProbeOutput is the kubelet's limit (prober, maxReadLength).
-const maxProbeOutput = 10 << 10
-
-func readSome(f *os.File) []byte {
-	var kept []byte
-	buf := make([]byte, 4096)
-	for {
-		n, err := f.Read(buf)
-		kept = append(kept, buf[:min(n, maxProbeOutput-len(kept))]...)
-		if err != nil {
-			return []byte(strings.TrimRight(string(kept), "\n"))
-		}
-	}
 }
