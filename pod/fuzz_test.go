@@ -23,9 +23,7 @@ func FuzzLife(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
-		if len(script) > 200 {
-			t.Skip("long enough is long enough")
-		}
+		script = script[:min(len(script), 200)] // a longer life shows nothing new
 		shape := byte(0)
 		if len(script) > 0 {
 			shape, script = script[0], script[1:]
