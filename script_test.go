@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,13 +17,14 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sync/errgroup"
 
 	"podrun/netns"
 	"podrun/state"
 )
 
 // The scripts drive the binary as a user does, on the real kernel. Each has its
-// own roots, subnet, links and busybox image, and ends by finding that nothing
+// own roots, subnet, links and images (busybox and peer), and ends by finding that nothing
 // of its pods is left.
 
 const (
@@ -35,8 +37,9 @@ const (
 var suite struct {
 	dir    string // of all roots
 	binary string
-	images string // an image store with busybox in it, to copy
+	images string // an image store with busybox and peer in it, to copy
 	rootfs string // the tar that busybox was made from
+	peer   string // and that of peer, a program for tests: see testdata/peer
 }
 
 func TestMain(m *testing.M) {
@@ -65,10 +68,15 @@ func run(m *testing.M) (code int, err error) {
 			err = os.RemoveAll(suite.dir) // else it shows what leaked
 		}
 	}()
-	for _, step := range []func() error{buildBinary, packRootfs, importBusybox} {
-		if err := step(); err != nil {
-			return 1, err
-		}
+	var made errgroup.Group
+	made.Go(buildBinary)
+	made.Go(packRootfs)
+	made.Go(packPeer)
+	if err := made.Wait(); err != nil {
+		return 1, err
+	}
+	if err := importImages(); err != nil {
+		return 1, err
 	}
 	return m.Run(), nil
 }
@@ -156,13 +164,51 @@ func addFile(w *tar.Writer, name, content string, mode int64) error {
 	return err
 }
 
-// importBusybox makes the store that every script starts with a copy of.
-func importBusybox() error {
+// packPeer builds the program of testdata/peer and writes the tar of an image
+// that holds it and nothing else.
+func packPeer() error {
+	program := filepath.Join(suite.dir, "peer")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./testdata/peer")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if err := combined(cmd); err != nil {
+		return err
+	}
+	content, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	suite.peer = filepath.Join(suite.dir, "peer.tar")
+	f, err := os.Create(suite.peer)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := tar.NewWriter(f)
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}); err != nil {
+		return err
+	}
+	if err := addFile(w, "peer", string(content), 0o755); err != nil {
+		return err
+	}
+	return errors.Join(w.Close(), f.Close())
+}
+
+// importImages makes the store that every script starts with a copy of.
+func importImages() error {
 	root := filepath.Join(suite.dir, "template")
 	suite.images = filepath.Join(root, "images")
-	cmd := exec.Command(suite.binary, "--root", root, "--run-root", filepath.Join(root, "run"), "--log-dir", filepath.Join(root, "log"),
-		"image", "import", "--change", `CMD ["sh"]`, suite.rootfs, "docker.io/library/busybox:latest")
-	return combined(cmd)
+	for _, args := range [][]string{
+		{`CMD ["sh"]`, suite.rootfs, "docker.io/library/busybox:latest"},
+		{`ENTRYPOINT ["/peer"]`, suite.peer, "docker.io/library/peer:latest"},
+	} {
+		cmd := exec.Command(suite.binary, "--root", root, "--run-root", filepath.Join(root, "run"), "--log-dir", filepath.Join(root, "log"),
+			"image", "import", "--change")
+		cmd.Args = append(cmd.Args, args...)
+		if err := combined(cmd); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // place is what belongs to one script.
@@ -236,7 +282,7 @@ func (p *place) environment() []string {
 	return []string{
 		"PODRUN_ROOT=" + p.store.Root, "PODRUN_RUN_ROOT=" + p.store.RunRoot, "PODRUN_LOG_DIR=" + p.store.LogDir,
 		"PODRUN_SUBNET=" + p.host.Subnet.String(), "PODRUN_LINK_PREFIX=" + p.host.LinkPrefix,
-		"INSTANCE=" + p.store.Instance, "ROOTFS=" + suite.rootfs,
+		"INSTANCE=" + p.store.Instance, "ROOTFS=" + suite.rootfs, "PEER=" + suite.peer,
 		"PATH=" + filepath.Dir(p.binary) + ":" + os.Getenv("PATH"),
 	}
 }
