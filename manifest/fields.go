@@ -93,6 +93,10 @@ ignored   -         status : is what a server reports, not what a manifest asks 
 const podTable = `
 honoured  -     spec
 honoured  spec  containers initContainers volumes restartPolicy terminationGracePeriodSeconds hostNetwork hostname dnsPolicy securityContext
+honoured  spec  dnsConfig hostAliases subdomain setHostnameAsFQDN hostnameOverride
+honoured  spec.dnsConfig  nameservers searches options
+honoured  spec.dnsConfig.options[]  name value
+honoured  spec.hostAliases[]  ip hostnames
 honoured  spec  os
 honoured  spec.os  name
 ignored   spec  nodeName nodeSelector affinity tolerations topologySpreadConstraints schedulerName=default-scheduler schedulingGroup priority priorityClassName preemptionPolicy overhead : has no meaning on one machine: nothing is scheduled
@@ -100,7 +104,7 @@ ignored   spec  serviceAccountName serviceAccount automountServiceAccountToken :
 ignored   spec  enableServiceLinks : has no meaning on one machine: there are no Services
 refused   spec  imagePullSecrets : credentials come from docker's config file (docker login writes it)
 refused   spec  schedulingGates readinessGates : nothing on one machine would ever open the gate
-refused   spec  hostUsers=true dnsConfig={} resources={}
+refused   spec  hostUsers=true resources={}
 refused   spec  ephemeralContainers : they are added to a running Pod, never written in a manifest
 
 honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups seccompProfile

@@ -77,11 +77,6 @@ func TestHarmlessValuesAreNotRefused(t *testing.T) {
 		{"shareProcessNamespace: true", true},
 		{"hostUsers: true", false},
 		{"hostUsers: false", true},
-		{"hostAliases: []", false},
-		{"hostAliases: ~", false},
-		{"hostAliases: [{ip: 1.2.3.4}]", true},
-		{"dnsConfig: {}", false},
-		{"dnsConfig: {nameservers: [1.1.1.1]}", true},
 		{"securityContext: {supplementalGroupsPolicy: Merge}", false},
 		{"securityContext: {supplementalGroupsPolicy: Strict}", true},
 		{"securityContext: {fsGroup: 0}", true}, // the root group is a value, not its absence

@@ -9,26 +9,19 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/netns"
-	"podrun/pod"
 	"podrun/runtime"
 	"podrun/sandbox"
-	"podrun/state"
 	"podrun/volumes"
 )
 
 // shmSize is containerd's for a pod's /dev/shm.
 const shmSize = 64 << 20
-
-// podFiles are the files that every container of the pod gets, in this mount
-// namespace.
-type podFiles struct{ hosts, hostname, resolvConf string }
 
 // build makes what the containers share. Everything in it finds what is already
 // there, so that a new monitor of a running pod goes the same way. Nothing in it
@@ -188,82 +181,6 @@ func (m *monitor) mountVolumes() (err error) {
 	}
 	m.shm, err = volumes.Shm(dir, shmSize)
 	return err
-}
-
-// hostname is the pod's: its name, or the spec's, cut to what the kernel holds
-// (kubelet, truncatePodHostnameIfNeeded). With hostNetwork it is the machine's.
-func hostname(p *v1.Pod) string {
-	switch {
-	case p.Spec.HostNetwork:
-		return machineName()
-	case p.Spec.Hostname != "":
-		return p.Spec.Hostname
-	}
-	const longest = 63
-	name := p.Name
-	if len(name) > longest {
-		name = strings.TrimRight(name[:longest], "-.")
-	}
-	return name
-}
-
-func machineName() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "localhost"
-	}
-	return name
-}
-
-// writeFiles writes what is not there yet: containers may change their hosts file.
-func (m *monitor) writeFiles() error {
-	dir := filepath.Join(m.store.PodDir(m.uid()), "files")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	m.files = podFiles{
-		hosts: filepath.Join(dir, "hosts"), hostname: filepath.Join(dir, "hostname"), resolvConf: filepath.Join(dir, "resolv.conf"),
-	}
-	name := hostname(m.pod)
-	return errors.Join(
-		writeOnce(m.files.hostname, func() ([]byte, error) { return []byte(name + "\n"), nil }),
-		writeOnce(m.files.resolvConf, m.resolvConf),
-		writeOnce(m.files.hosts, func() ([]byte, error) { return m.hostsFile(name) }),
-	)
-}
-
-func writeOnce(path string, content func() ([]byte, error)) error {
-	if _, err := os.Lstat(path); err == nil {
-		return nil
-	}
-	data, err := content()
-	if err != nil {
-		return err
-	}
-	return state.WriteFile(path, data, 0o644, state.Volatile)
-}
-
-func (m *monitor) hostsFile(name string) ([]byte, error) {
-	f := netns.HostsFile{Addrs: []netip.Addr{m.address}, Hostname: name}
-	if m.pod.Spec.HostNetwork {
-		machine, err := os.ReadFile("/etc/hosts")
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-		f = netns.HostsFile{Machine: append([]byte{}, machine...)}
-	}
-	return netns.Hosts(f), nil
-}
-
-func (m *monitor) resolvConf() ([]byte, error) {
-	text, warnings, err := netns.ResolvConf(netns.ResolvFile{})
-	if err != nil {
-		return nil, fmt.Errorf("make the pod's resolv.conf: %w", err)
-	}
-	for _, w := range warnings {
-		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "DNSConfigForming", Message: w})
-	}
-	return text, nil
 }
 
 // machineAddress is the machine's first global address that is not on a link

@@ -103,6 +103,9 @@ func openSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock *os
 }
 
 func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, control *os.File) (*sandbox.Pause, error) {
+	if err := checkHostname(r.Pod); err != nil {
+		return nil, err
+	}
 	log, err := os.OpenFile(filepath.Join(s.RunDir(r.UID()), "monitor.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err

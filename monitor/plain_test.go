@@ -69,21 +69,41 @@ func TestHostname(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	long, shop, short := strings.Repeat("a", 70), "shop", "a.b"
 	for _, test := range []struct {
-		name string
-		spec v1.PodSpec
-		want string
+		name         string
+		spec         v1.PodSpec
+		want, domain string
 	}{
-		{"web", v1.PodSpec{}, "web"},
-		{"web", v1.PodSpec{Hostname: "shop"}, "shop"},
-		{"web", v1.PodSpec{Hostname: "shop", HostNetwork: true}, machine},
-		{"web.example", v1.PodSpec{}, "web.example"},
-		{strings.Repeat("a", 63), v1.PodSpec{}, strings.Repeat("a", 63)},
-		{strings.Repeat("a", 70), v1.PodSpec{}, strings.Repeat("a", 63)},
-		{strings.Repeat("a", 61) + "-.b", v1.PodSpec{}, strings.Repeat("a", 61)}, // a name must not end in - or .
+		{"web", v1.PodSpec{}, "web", ""},
+		{"web", v1.PodSpec{Hostname: shop}, "shop", ""},
+		{"web", v1.PodSpec{Hostname: shop, HostNetwork: true}, machine, ""},
+		{"web.example", v1.PodSpec{}, "web.example", ""},
+		{strings.Repeat("a", 63), v1.PodSpec{}, strings.Repeat("a", 63), ""},
+		{long, v1.PodSpec{}, long[:63], ""},
+		{strings.Repeat("a", 61) + "-.b", v1.PodSpec{}, strings.Repeat("a", 61), ""}, // a name must not end in - or .
+		{"web", v1.PodSpec{Subdomain: "sub"}, "web", "sub.ns.svc.cluster.local"},
+		{"web", v1.PodSpec{Subdomain: "sub", SetHostnameAsFQDN: new(true)}, "web.sub.ns.svc.cluster.local", "sub.ns.svc.cluster.local"},
+		{"web", v1.PodSpec{SetHostnameAsFQDN: new(true)}, "web", ""},
+		{"web", v1.PodSpec{Hostname: shop, Subdomain: "sub", HostnameOverride: &short}, "a.b", ""},
+		{"web", v1.PodSpec{HostnameOverride: &long}, long[:63], ""},
 	} {
-		if got := hostname(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: test.name}, Spec: test.spec}); got != test.want {
+		p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: test.name, Namespace: "ns"}, Spec: test.spec}
+		if got := hostname(p); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+		if _, got := podNames(p); got != test.domain {
+			t.Errorf("%s: got the domain %q, want %q", test.name, got, test.domain)
+		}
+	}
+}
+
+func TestHostnameTooLong(t *testing.T) {
+	p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "ns"}, Spec: v1.PodSpec{SetHostnameAsFQDN: new(true)}}
+	for letters, fits := range map[int]bool{39: true, 40: false} { // web.<subdomain>.ns.svc.cluster.local
+		p.Spec.Subdomain = strings.Repeat("s", letters)
+		if err := checkHostname(p); (err == nil) != fits {
+			t.Errorf("%s, %d characters: %v", hostname(p), len(hostname(p)), err)
 		}
 	}
 }

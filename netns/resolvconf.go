@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +18,12 @@ type ResolvFile struct {
 
 	// HostNetwork: the pod can reach the machine's loopback, so resolvers there stay.
 	HostNetwork bool
+
+	// None: nothing of the machine's file counts (dnsPolicy None).
+	None bool
+
+	// More is added to that, the pod's dnsConfig; may be nil.
+	More *Resolver
 
 	behind []string // stands in for behindStubs in tests
 }
@@ -37,9 +44,9 @@ const (
 	maxResolvConf    = 1 << 20 // bytes read
 )
 
-// ResolvConf writes a pod's /etc/resolv.conf as the kubelet does for the
-// dnsPolicy Default: nameservers, search domains and options of the machine,
-// within the kubelet's limits. A resolver on the machine's loopback is out of the
+// ResolvConf writes a pod's /etc/resolv.conf as the kubelet does (GetPodDNS) for
+// the dnsPolicy Default, or None: nameservers, search domains and options of the
+// machine, those of the pod, all within the kubelet's limits. A resolver on the machine's loopback is out of the
 // pod's reach and is replaced by the servers behind it, where they are known.
 //
 // Warnings are for the user, one sentence each. When no server remains, the pod
@@ -47,44 +54,68 @@ const (
 // public server instead, as docker does, would tell it the names in use without
 // being asked to.
 func ResolvConf(f ResolvFile) (text []byte, warnings []string, err error) {
-	path := f.Path
-	if path == "" {
-		path = "/etc/resolv.conf"
+	var c Resolver
+	if !f.None {
+		if c, warnings, err = f.machine(); err != nil {
+			return nil, nil, fmt.Errorf("read resolver configuration: %w", err)
+		}
 	}
-	c, err := readResolver(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		warnings = append(warnings, fmt.Sprintf("%s does not exist: the pod has no DNS server", path))
-	} else if err != nil {
-		return nil, nil, fmt.Errorf("read resolver configuration: %w", err)
-	}
-	if !f.HostNetwork {
-		warnings = append(warnings, c.replaceLoopback(path, f.behind)...)
+	if f.More != nil {
+		c.add(f.More)
 	}
 	warnings = append(warnings, c.limit()...)
 	return c.text(), warnings, nil
 }
 
-// resolver is the content of a resolv.conf, as far as the kubelet reads it.
-type resolver struct{ nameservers, searches, options []string }
+// machine is the machine's configuration, as far as a pod can use it.
+func (f ResolvFile) machine() (c Resolver, warnings []string, err error) {
+	path := f.Path
+	if path == "" {
+		path = "/etc/resolv.conf"
+	}
+	c, err = readResolver(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, f.without(path + " does not exist"), nil
+	} else if err != nil {
+		return c, nil, err
+	}
+	if f.HostNetwork {
+		return c, nil, nil
+	}
+	return c, f.without(c.replaceLoopback(path, f.behind)), nil
+}
 
-func readResolver(path string) (resolver, error) {
+// without warns of a pod that has no server, for the reason given, unless it
+// brings its own.
+func (f ResolvFile) without(reason string) []string {
+	if reason == "" || f.More != nil && len(f.More.Nameservers) > 0 {
+		return nil
+	}
+	return []string{reason + ": the pod has no DNS server"}
+}
+
+// Resolver is the content of a resolv.conf, as far as the kubelet reads it.
+// Options are of the form name or name:value.
+type Resolver struct{ Nameservers, Searches, Options []string }
+
+func readResolver(path string) (Resolver, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return resolver{}, err
+		return Resolver{}, err
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxResolvConf))
 	if err != nil {
-		return resolver{}, err
+		return Resolver{}, err
 	}
 	return parseResolver(string(data)), nil
 }
 
-// parseResolver follows the kubelet's parseResolvConf: nameservers add up, of
-// search and options the last line counts. A nameserver line without an address,
+// parseResolver follows the kubelet's parseResolvConf: nameservers and options
+// add up, of search the last line counts. A nameserver line without an address,
 // an error there, is passed over: resolvers do the same.
-func parseResolver(text string) resolver {
-	var c resolver
+func parseResolver(text string) Resolver {
+	var c Resolver
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 {
@@ -92,25 +123,59 @@ func parseResolver(text string) resolver {
 		}
 		switch fields[0] {
 		case "nameserver":
-			c.nameservers = append(c.nameservers, fields[1:min(2, len(fields))]...)
+			c.Nameservers = append(c.Nameservers, fields[1:min(2, len(fields))]...)
 		case "search":
-			c.searches = nil
+			c.Searches = nil
 			for _, s := range fields[1:] {
 				if s = strings.TrimSuffix(s, "."); s != "" {
-					c.searches = append(c.searches, s)
+					c.Searches = append(c.Searches, s)
 				}
 			}
 		case "options":
-			c.options = fields[1:]
+			c.Options = mergeOptions(c.Options, fields[1:])
 		}
 	}
 	return c
 }
 
-func (c *resolver) replaceLoopback(path string, behind []string) (warnings []string) {
-	kept, local := withoutLoopback(c.nameservers)
+// add is the kubelet's appendDNSConfig.
+func (c *Resolver) add(more *Resolver) {
+	c.Nameservers = distinct(append(c.Nameservers, more.Nameservers...))
+	c.Searches = distinct(append(c.Searches, more.Searches...))
+	c.Options = mergeOptions(c.Options, more.Options)
+}
+
+func distinct(list []string) []string {
+	var kept []string
+	for _, s := range list {
+		if !slices.Contains(kept, s) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// mergeOptions adds options; one of a name that is there takes its place. (The
+// kubelet's mergeDNSOptions leaves the order to chance.)
+func mergeOptions(options, more []string) []string {
+	name := func(option string) string { n, _, _ := strings.Cut(option, ":"); return n }
+	merged := slices.Clone(options)
+	for _, o := range more {
+		same := func(have string) bool { return name(have) == name(o) }
+		if i := slices.IndexFunc(merged, same); i >= 0 {
+			merged[i] = o
+		} else {
+			merged = append(merged, o)
+		}
+	}
+	return merged
+}
+
+// replaceLoopback says why no server is left, if so.
+func (c *Resolver) replaceLoopback(path string, behind []string) (none string) {
+	kept, local := withoutLoopback(c.Nameservers)
 	if len(local) == 0 {
-		return nil
+		return ""
 	}
 	if behind == nil {
 		behind = behindStubs()
@@ -122,18 +187,17 @@ func (c *resolver) replaceLoopback(path string, behind []string) (warnings []str
 			break
 		}
 		if real, err := readResolver(file); err == nil {
-			kept, _ = withoutLoopback(real.nameservers)
-			if len(kept) > 0 && len(c.searches) == 0 {
-				c.searches = real.searches
+			kept, _ = withoutLoopback(real.Nameservers)
+			if len(kept) > 0 && len(c.Searches) == 0 {
+				c.Searches = real.Searches
 			}
 		}
 	}
-	c.nameservers = kept
+	c.Nameservers = kept
 	if len(kept) > 0 {
-		return nil
+		return ""
 	}
-	return []string{fmt.Sprintf("%s names only %s, which a pod cannot reach, and the servers behind it are unknown: the pod has no DNS server",
-		path, strings.Join(local, ", "))}
+	return fmt.Sprintf("%s names only %s, which a pod cannot reach, and the servers behind it are unknown", path, strings.Join(local, ", "))
 }
 
 func withoutLoopback(servers []string) (kept, local []string) {
@@ -148,39 +212,39 @@ func withoutLoopback(servers []string) (kept, local []string) {
 }
 
 // limit cuts as the kubelet's formDNSNameserversFitsLimits and
-// formDNSSearchFitsLimits do.
-func (c *resolver) limit() (warnings []string) {
-	if len(c.nameservers) > maxNameservers {
-		c.nameservers = c.nameservers[:maxNameservers]
-		warnings = append(warnings, "some nameservers were left out, the pod has: "+strings.Join(c.nameservers, " "))
+// formDNSSearchFitsLimits do, with their words.
+func (c *Resolver) limit() (warnings []string) {
+	if len(c.Nameservers) > maxNameservers {
+		c.Nameservers = c.Nameservers[:maxNameservers]
+		warnings = append(warnings, "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "+strings.Join(c.Nameservers, " "))
 	}
-	all := c.searches
-	c.searches = nil
+	all := c.Searches
+	c.Searches = nil
 	for _, s := range all[:min(len(all), maxSearches)] {
 		if len(s) <= maxSearch {
-			c.searches = append(c.searches, s)
+			c.Searches = append(c.Searches, s)
 		}
 	}
-	for len(strings.Join(c.searches, " ")) > maxSearchLetters {
-		c.searches = c.searches[:len(c.searches)-1]
+	for len(strings.Join(c.Searches, " ")) > maxSearchLetters {
+		c.Searches = c.Searches[:len(c.Searches)-1]
 	}
-	if len(c.searches) < len(all) {
-		warnings = append(warnings, "some search domains were left out, the pod has: "+strings.Join(c.searches, " "))
+	if len(c.Searches) < len(all) {
+		warnings = append(warnings, "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "+strings.Join(c.Searches, " "))
 	}
 	return warnings
 }
 
 // text has the order and form in which containerd writes a CRI DNSConfig.
-func (c *resolver) text() []byte {
+func (c *Resolver) text() []byte {
 	var b bytes.Buffer
-	if len(c.searches) > 0 {
-		fmt.Fprintf(&b, "search %s\n", strings.Join(c.searches, " "))
+	if len(c.Searches) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(c.Searches, " "))
 	}
-	for _, s := range c.nameservers {
+	for _, s := range c.Nameservers {
 		fmt.Fprintf(&b, "nameserver %s\n", s)
 	}
-	if len(c.options) > 0 {
-		fmt.Fprintf(&b, "options %s\n", strings.Join(c.options, " "))
+	if len(c.Options) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(c.Options, " "))
 	}
 	return b.Bytes()
 }

@@ -50,13 +50,15 @@ func TestResolvConf(t *testing.T) {
 	for _, c := range []struct {
 		name, file, behind string
 		hostNetwork        bool
+		none               bool
+		more               *Resolver
 		want               string
 		warnings           int
 	}{
 		{name: "as it is", file: "# by hand\nnameserver 10.0.0.1\nnameserver fd00::1\nsearch a.example b.example.\noptions ndots:2 rotate\n",
 			want: "search a.example b.example\nnameserver 10.0.0.1\nnameserver fd00::1\noptions ndots:2 rotate\n"},
-		{name: "the last line counts", file: "search a\noptions x\nsearch b .\noptions y\nnameserver 10.0.0.1",
-			want: "search b\nnameserver 10.0.0.1\noptions y\n"},
+		{name: "the last search line counts, options add up", file: "search a\noptions x y:1\nsearch b .\noptions y:2\nnameserver 10.0.0.1",
+			want: "search b\nnameserver 10.0.0.1\noptions x y:2\n"},
 		{name: "more than three servers", file: "nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4\n",
 			want: "nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\n", warnings: 1},
 		{name: "more than 32 search domains", file: "nameserver 10.0.0.1\nsearch " + many(33) + "\n",
@@ -77,6 +79,16 @@ func TestResolvConf(t *testing.T) {
 		{name: "the host's network", file: "nameserver 127.0.0.53\n", behind: "nameserver 192.168.1.1\n", hostNetwork: true,
 			want: "nameserver 127.0.0.53\n"},
 		{name: "no file", file: none, warnings: 1},
+		{name: "the pod's own beside it", file: "nameserver 10.0.0.1\nsearch a\noptions ndots:1 rotate\n",
+			more: &Resolver{[]string{"10.0.0.2", "10.0.0.1"}, []string{"b", "a"}, []string{"debug", "ndots:5"}},
+			want: "search a b\nnameserver 10.0.0.1\nnameserver 10.0.0.2\noptions ndots:5 rotate debug\n"},
+		{name: "the pod's own alone", file: "nameserver 10.0.0.1\nsearch a\noptions rotate\n", none: true,
+			more: &Resolver{[]string{"127.0.0.1"}, []string{"b"}, []string{"edns0"}}, // its own loopback, where it may have a resolver
+			want: "search b\nnameserver 127.0.0.1\noptions edns0\n"},
+		{name: "too many with the pod's own", file: "nameserver 10.0.0.1\nnameserver 10.0.0.2\n",
+			more: &Resolver{Nameservers: []string{"10.0.0.3", "10.0.0.4"}},
+			want: "nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\n", warnings: 1},
+		{name: "no file, but the pod's own", file: none, more: &Resolver{Nameservers: []string{"10.0.0.3"}}, want: "nameserver 10.0.0.3\n"},
 		{name: "an empty file", file: ""},
 		{name: "lines cut short", file: "nameserver\nsearch\noptions\n\n   \n; comment\n"},
 	} {
@@ -91,7 +103,7 @@ func TestResolvConf(t *testing.T) {
 				}
 				return path
 			}
-			f := ResolvFile{Path: write("resolv.conf", c.file), HostNetwork: c.hostNetwork}
+			f := ResolvFile{Path: write("resolv.conf", c.file), HostNetwork: c.hostNetwork, None: c.none, More: c.more}
 			f.behind = []string{filepath.Join(dir, "absent"), write("behind", c.behind)}
 			got, warnings, err := ResolvConf(f)
 			if err != nil || string(got) != c.want || len(warnings) != c.warnings {
@@ -112,10 +124,10 @@ func FuzzResolvConf(f *testing.F) {
 		c := parseResolver(text)
 		c.limit()
 		again := parseResolver(string(c.text()))
-		if !slices.Equal(c.nameservers, again.nameservers) || !slices.Equal(c.options, again.options) {
+		if !slices.Equal(c.Nameservers, again.Nameservers) || !slices.Equal(c.Options, again.Options) {
 			t.Errorf("%q becomes %q, then %q", text, c, again)
 		}
-		if len(c.nameservers) > maxNameservers || len(c.searches) > maxSearches {
+		if len(c.Nameservers) > maxNameservers || len(c.Searches) > maxSearches {
 			t.Errorf("%q: limits are exceeded: %q", text, c)
 		}
 	})

@@ -57,7 +57,7 @@ func TestValidateSpec(t *testing.T) {
 	})
 	checkAll(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: [{name: c, image: i}]\n  %s\n", []mistake{
 		{"a restart policy of docker", "restartPolicy: always", `spec.restartPolicy: Unsupported value: "always": supported values: "Always", "OnFailure", "Never"`},
-		{"own nameservers", "dnsPolicy: None", `spec.dnsPolicy: Unsupported value: "None": supported values: "ClusterFirst", "ClusterFirstWithHostNet", "Default"`},
+		{"a policy of docker", "dnsPolicy: host", `spec.dnsPolicy: Unsupported value: "host": supported values: "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"`},
 		{"negative grace", "terminationGracePeriodSeconds: -1", "spec.terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0"},
 		{"a hostname with dots", "hostname: a.b", `spec.hostname: Invalid value: "a.b": must not contain dots`},
 		{"Windows", "os: {name: windows}", `spec.os.name: Unsupported value: "windows": supported values: "linux"`},
