@@ -107,10 +107,10 @@ refused   spec  schedulingGates readinessGates : nothing on one machine would ev
 refused   spec  hostUsers=true resources={}
 refused   spec  ephemeralContainers : they are added to a running Pod, never written in a manifest
 
-honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups seccompProfile
+honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups fsGroup fsGroupChangePolicy seccompProfile
 honoured  spec.securityContext.seccompProfile  type
 refused   spec.securityContext.seccompProfile  localhostProfile : use type RuntimeDefault or Unconfined
-refused   spec.securityContext  supplementalGroupsPolicy=Merge fsGroupChangePolicy=Always seLinuxOptions={} windowsOptions={}
+refused   spec.securityContext  supplementalGroupsPolicy=Merge seLinuxOptions={} windowsOptions={}
 
 honoured  spec.containers[]  name image imagePullPolicy command args workingDir ports env envFrom resources volumeMounts
 honoured  spec.containers[]  livenessProbe readinessProbe startupProbe securityContext terminationMessagePath terminationMessagePolicy

@@ -79,7 +79,6 @@ func TestHarmlessValuesAreNotRefused(t *testing.T) {
 		{"hostUsers: false", true},
 		{"securityContext: {supplementalGroupsPolicy: Merge}", false},
 		{"securityContext: {supplementalGroupsPolicy: Strict}", true},
-		{"securityContext: {fsGroup: 0}", true}, // the root group is a value, not its absence
 		{"activeDeadlineSeconds: 0", true},
 		{"volumes: [{name: v, projected: {}}]", true}, // a kind of volume, however empty
 		{"hostPID: maybe", false},                     // wrong, which is complaint enough

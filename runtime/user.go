@@ -46,6 +46,9 @@ func (s *Spec) identity(sc v1.SecurityContext) (Identity, error) {
 		id.GID = int(*sc.RunAsGroup)
 	}
 	if pod := s.Pod.Spec.SecurityContext; pod != nil {
+		if pod.FSGroup != nil {
+			id.Groups = append(id.Groups, int(*pod.FSGroup))
+		}
 		for _, g := range pod.SupplementalGroups {
 			id.Groups = append(id.Groups, int(g))
 		}

@@ -106,11 +106,17 @@ func writeFiles(root *os.Root, generation string, files []projected) error {
 		return err
 	}
 	defer sub.Close()
-	if err := sub.Chmod(".", 0o755); err != nil {
+	// It hands the volume's group, if an fsGroup made one, on to what is in it.
+	info, err := sub.Stat(".")
+	if err != nil {
+		return err
+	}
+	mode := 0o755 | info.Mode()&fs.ModeSetgid
+	if err := sub.Chmod(".", mode); err != nil {
 		return err
 	}
 	for _, f := range files {
-		if err := makeParents(sub, f.path); err != nil {
+		if err := makeParents(sub, f.path, mode); err != nil {
 			return err
 		}
 		if err := writeFile(sub, f); err != nil {
@@ -122,7 +128,7 @@ func writeFiles(root *os.Root, generation string, files []projected) error {
 
 // makeParents makes the directories of the path, open to every user: the mode
 // of an item is that of its file only.
-func makeParents(root *os.Root, name string) error {
+func makeParents(root *os.Root, name string, mode fs.FileMode) error {
 	for i := range len(name) {
 		if name[i] != '/' {
 			continue
@@ -134,7 +140,7 @@ func makeParents(root *os.Root, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := root.Chmod(name[:i], 0o755); err != nil {
+		if err := root.Chmod(name[:i], mode); err != nil {
 			return err
 		}
 	}

@@ -19,11 +19,14 @@ const claimData = "data"
 // local-path-provisioner, 0777, so that a server of any user can use it.
 // readOnly in the claim's source makes every mount of it read-only. Remove
 // leaves it alone; only RemoveClaim ends it.
-func (s *Spec) claim(source *v1.PersistentVolumeClaimVolumeSource) (volume, error) {
+func (s *Spec) claim(name string, source *v1.PersistentVolumeClaimVolumeSource) (volume, error) {
 	if err := checkName("claim", source.ClaimName); err != nil {
 		return volume{}, err
 	}
-	path, err := makeDirectory(filepath.Join(s.Claims, source.ClaimName), claimData)
+	path, err := makeDirectory(filepath.Join(s.Claims, source.ClaimName), claimData, noGroup)
+	if err == nil && !source.ReadOnly {
+		err = s.giveToGroup(name, path)
+	}
 	return volume{path: path, readOnly: source.ReadOnly}, err
 }
 

@@ -27,7 +27,7 @@ func (s *Spec) emptyDir(name string, source *v1.EmptyDirVolumeSource) (volume, e
 		return volume{}, err
 	}
 	if source.Medium == v1.StorageMediumMemory {
-		err = mountMemory(path, s.Pod, source.SizeLimit)
+		err = s.mountMemory(path, source.SizeLimit)
 	}
 	return volume{path: path}, err
 }
@@ -37,7 +37,7 @@ func (s *Spec) directory(name string) (string, error) {
 	if err := checkName("volume", name); err != nil {
 		return "", err
 	}
-	return makeDirectory(s.Dir, name)
+	return makeDirectory(s.Dir, name, s.fsGroup())
 }
 
 // Shm mounts the tmpfs that is /dev/shm in every container of a pod, and
@@ -47,7 +47,7 @@ func Shm(pod string, size int64) (string, error) {
 	if size <= 0 {
 		size = DefaultShmSize
 	}
-	path, err := makeDirectory(pod, "shm")
+	path, err := makeDirectory(pod, "shm", noGroup)
 	if err != nil {
 		return "", fmt.Errorf("mount the pod's /dev/shm: %w", err)
 	}
@@ -60,14 +60,18 @@ func Shm(pod string, size int64) (string, error) {
 
 // mountMemory mounts the tmpfs of a volume. Linux 6.4 and later are asked to
 // keep it out of swap, as the kubelet does: it may hold a secret. Older ones,
-// and user namespaces, answer EINVAL. The mode is the kernel's own, 1777.
-func mountMemory(path string, pod *v1.Pod, limit *resource.Quantity) error {
+// and user namespaces, answer EINVAL. The mode is the kernel's own, 1777, and what
+// an fsGroup adds to it.
+func (s *Spec) mountMemory(path string, limit *resource.Quantity) error {
 	var machine unix.Sysinfo_t
 	if err := unix.Sysinfo(&machine); err != nil {
 		return os.NewSyscallError("sysinfo", err)
 	}
-	size := memorySize(int64(machine.Totalram)*int64(machine.Unit), pod, limit)
+	size := memorySize(int64(machine.Totalram)*int64(machine.Unit), s.Pod, limit)
 	options := fmt.Sprintf("size=%d", size)
+	if gid := s.fsGroup(); gid != noGroup {
+		options += fmt.Sprintf(",mode=3777,gid=%d", gid)
+	}
 	err := mountTmpfs(path, 0, options+",noswap")
 	if errors.Is(err, unix.EINVAL) {
 		err = mountTmpfs(path, 0, options)

@@ -33,12 +33,13 @@ func (s *Spec) projection(v *v1.Volume) (volume, error) {
 	if err != nil {
 		return volume{}, err
 	}
+	s.letGroupRead(files)
 	path, err := s.directory(v.Name)
 	if err != nil {
 		return volume{}, err
 	}
 	if v.Secret != nil {
-		if err := mountMemory(path, s.Pod, nil); err != nil {
+		if err := s.mountMemory(path, nil); err != nil {
 			return volume{}, err
 		}
 	}

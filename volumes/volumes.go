@@ -111,7 +111,7 @@ func (s *Spec) mount(v *v1.Volume) (volume, error) {
 	case v.ConfigMap != nil, v.Secret != nil:
 		return s.projection(v)
 	case v.PersistentVolumeClaim != nil:
-		return s.claim(v.PersistentVolumeClaim)
+		return s.claim(v.Name, v.PersistentVolumeClaim)
 	}
 	return volume{}, errors.New("its kind is not supported: use emptyDir, hostPath, configMap, secret or persistentVolumeClaim")
 }
@@ -141,11 +141,11 @@ func (s *Set) Update(configMaps map[string]*v1.ConfigMap, secrets map[string]*v1
 // gives a claim, so that a container of any user can write.
 const volumeMode = 0o777
 
-// makeDirectory makes parent/name with volumeMode, and a missing parent for
-// root alone. A directory that exists is left alone: its mode may be a
-// container's choice (PostgreSQL sets 0700). It appears by rename, so that one
-// with the umask's mode is never taken for complete.
-func makeDirectory(parent, name string) (string, error) {
+// makeDirectory makes parent/name with volumeMode, for the group gid unless that
+// is noGroup, and a missing parent for root alone. A directory that exists is
+// left alone: its mode may be a container's choice (PostgreSQL sets 0700). It
+// appears by rename, so that one with the umask's mode is never taken for complete.
+func makeDirectory(parent, name string, gid int) (string, error) {
 	path := filepath.Join(parent, name)
 	if info, err := os.Lstat(path); err == nil {
 		if !info.IsDir() {
@@ -164,10 +164,23 @@ func makeDirectory(parent, name string) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
-	if err := os.Chmod(partial, volumeMode); err != nil {
+	if gid != noGroup {
+		if err := os.Lchown(partial, -1, gid); err != nil {
+			return "", err
+		}
+	}
+	if err := os.Chmod(partial, rootMode(gid)); err != nil {
 		return "", err
 	}
 	return path, os.Rename(partial, path)
+}
+
+// rootMode is the mode of a volume's root that a pod with this fsGroup gets.
+func rootMode(gid int) fs.FileMode {
+	if gid == noGroup {
+		return volumeMode
+	}
+	return volumeMode | fs.ModeSetgid
 }
 
 // checkName refuses what would not stay one visible entry of a directory. The

@@ -143,6 +143,12 @@ func validatePodSecurity(s *v1.PodSecurityContext, path *field.Path) field.Error
 	for i, gid := range s.SupplementalGroups {
 		errs = append(errs, invalid(path.Child("supplementalGroups").Index(i), gid, validation.IsValidGroupID(gid))...)
 	}
+	if s.FSGroup != nil {
+		errs = append(errs, invalid(path.Child("fsGroup"), *s.FSGroup, validation.IsValidGroupID(*s.FSGroup))...)
+	}
+	if s.FSGroupChangePolicy != nil {
+		errs = append(errs, oneOf(path.Child("fsGroupChangePolicy"), *s.FSGroupChangePolicy, v1.FSGroupChangeOnRootMismatch, v1.FSGroupChangeAlways)...)
+	}
 	return append(errs, validateSeccomp(s.SeccompProfile, path.Child("seccompProfile"))...)
 }
 
