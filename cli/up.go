@@ -26,6 +26,7 @@ type upOptions struct {
 	timeout   time.Duration
 	attach    bool
 	replace   bool
+	maxPIDs   int64
 }
 
 func upCommand(a *app) *cli.Command {
@@ -43,6 +44,7 @@ func upCommand(a *app) *cli.Command {
 			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Destination: &o.timeout, Usage: "how long to wait until the pods are ready; they stay"},
 			&cli.BoolFlag{Name: "attach", Destination: &o.attach, Usage: "follow the logs; Ctrl-C takes the pods down"},
 			&cli.BoolFlag{Name: "replace", Destination: &o.replace, Usage: "take down pods of the same name first"},
+			&cli.Int64Flag{Name: "pod-max-pids", Destination: &o.maxPIDs, Usage: "most processes and threads of a pod, `N`; -1 is no limit (default: half of what the machine can have)"},
 		},
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
@@ -72,6 +74,9 @@ func (o *upOptions) check() error {
 	policies := []string{"", string(v1.PullAlways), string(v1.PullIfNotPresent), string(v1.PullNever)}
 	if !slices.Contains(policies, o.pull) {
 		return usagef("--pull %q: want Always, IfNotPresent or Never", o.pull)
+	}
+	if o.maxPIDs < -1 {
+		return usagef("--pod-max-pids %d: want a number of processes, or -1 for no limit", o.maxPIDs)
 	}
 	return nil
 }
@@ -106,7 +111,7 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 		u.records = append(u.records, &state.Record{
 			Created: time.Now().Truncate(time.Second), LogDir: store.LogDir,
 			Subnet: a.subnet, LinkPrefix: a.linkPrefix,
-			PullPolicy: v1.PullPolicy(o.pull), Insecure: o.insecure.Value(),
+			PullPolicy: v1.PullPolicy(o.pull), Insecure: o.insecure.Value(), MaxPIDs: o.maxPIDs,
 			Pod: p, ConfigMaps: refs.ConfigMaps, Secrets: refs.Secrets, Claims: refs.Claims,
 		})
 	}

@@ -1,8 +1,11 @@
 package manifest
 
 import (
+	"strings"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	resources "k8s.io/component-helpers/resource"
 )
 
 // setPodDefaults fills in what upstream fills in (pkg/apis/core/v1/defaults.go), with one rule of podrun's
@@ -25,6 +28,50 @@ func setPodDefaults(pod *v1.Pod) {
 			setContainerDefaults(&list[i], spec.HostNetwork)
 		}
 	}
+	setPodResourceDefaults(pod)
+}
+
+// setPodResourceDefaults completes the resources of the pod itself, where it has any, after its containers'
+// (upstream's defaultHugePagePodLimits and defaultPodRequests).
+func setPodResourceDefaults(pod *v1.Pod) {
+	r := pod.Spec.Resources
+	if r == nil {
+		return
+	}
+	for _, list := range []v1.ResourceList{r.Limits, r.Requests} {
+		roundToMilli(list)
+	}
+	o := resources.PodResourcesOptions{}
+	if len(r.Limits) > 0 || len(r.Requests) > 0 {
+		for name, q := range resources.AggregateContainerLimits(pod, o) {
+			if _, asked := r.Requests[name]; strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) && !asked {
+				fillQuantity(&r.Limits, name, q)
+			}
+		}
+	}
+	if len(r.Limits) == 0 {
+		return
+	}
+	for name, q := range resources.AggregateContainerRequests(pod, o) {
+		if name == v1.ResourceCPU || name == v1.ResourceMemory {
+			fillQuantity(&r.Requests, name, q)
+		}
+	}
+	for name, q := range r.Limits {
+		if resources.IsSupportedPodLevelResource(name) {
+			fillQuantity(&r.Requests, name, q)
+		}
+	}
+}
+
+func fillQuantity(list *v1.ResourceList, name v1.ResourceName, q resource.Quantity) {
+	if _, set := (*list)[name]; set {
+		return
+	}
+	if *list == nil {
+		*list = v1.ResourceList{}
+	}
+	(*list)[name] = q.DeepCopy()
 }
 
 func setContainerDefaults(c *v1.Container, hostNetwork bool) {
@@ -52,10 +99,7 @@ func setContainerDefaults(c *v1.Container, hostNetwork bool) {
 // setResourceDefaults rounds up to thousandths, and makes limits the requests that are left out.
 func setResourceDefaults(r *v1.ResourceRequirements) {
 	for _, list := range []v1.ResourceList{r.Limits, r.Requests} {
-		for name, q := range list {
-			q.RoundUp(resource.Milli)
-			list[name] = q
-		}
+		roundToMilli(list)
 	}
 	if r.Limits != nil && r.Requests == nil {
 		r.Requests = v1.ResourceList{}
@@ -64,6 +108,13 @@ func setResourceDefaults(r *v1.ResourceRequirements) {
 		if _, set := r.Requests[name]; !set {
 			r.Requests[name] = q.DeepCopy()
 		}
+	}
+}
+
+func roundToMilli(list v1.ResourceList) {
+	for name, q := range list {
+		q.RoundUp(resource.Milli)
+		list[name] = q
 	}
 }
 

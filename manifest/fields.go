@@ -104,7 +104,10 @@ ignored   spec  serviceAccountName serviceAccount automountServiceAccountToken :
 ignored   spec  enableServiceLinks : has no meaning on one machine: there are no Services
 refused   spec  imagePullSecrets : credentials come from docker's config file (docker login writes it)
 refused   spec  schedulingGates readinessGates : nothing on one machine would ever open the gate
-refused   spec  hostUsers=true resources={}
+refused   spec  hostUsers=true
+honoured  spec  resources
+honoured  spec.resources  limits requests
+refused   spec.resources  claims : there are no devices to claim
 refused   spec  ephemeralContainers : they are added to a running Pod, never written in a manifest
 
 honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups fsGroup fsGroupChangePolicy seccompProfile

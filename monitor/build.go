@@ -15,7 +15,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/netns"
-	"podrun/runtime"
 	"podrun/sandbox"
 	"podrun/volumes"
 )
@@ -163,11 +162,6 @@ func hostPorts(spec *v1.PodSpec) []netns.Port {
 		}
 	}
 	return ports
-}
-
-func (m *monitor) makeCgroup() error {
-	_, err := sandbox.NewCgroup(sandbox.PodPath(m.store.Instance, m.uid()), runtime.PodResources(&m.pod.Spec))
-	return err
 }
 
 func (m *monitor) mountVolumes() (err error) {

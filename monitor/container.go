@@ -197,7 +197,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		Command: manifest.Expand(c.Command, env), Args: manifest.Expand(c.Args, env),
 		Binds: binds, Shm: m.shm, PausePID: m.pauseID,
 		Cgroup:   sandbox.ContainerPath(m.store.Instance, m.uid(), a.id),
-		OOMScore: runtime.OOMScore(m.pod.Status.QOSClass, c.Resources.Requests.Memory().Value(), machineMemory()),
+		OOMScore: runtime.OOMScore(m.pod.Status.QOSClass, m.pod, c, machineMemory()),
 	}, nil
 }
 

@@ -5,18 +5,17 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// QOSClass is upstream's ComputePodQOS: Guaranteed when every container has
-// equal requests and limits of both cpu and memory, BestEffort when none has any.
+// QOSClass is upstream's ComputePodQOS: Guaranteed when every container, or else
+// the pod itself, has equal requests and limits of both cpu and memory,
+// BestEffort when none has any. What the pod itself says hides its containers.
 func QOSClass(pod *v1.Pod) v1.PodQOSClass {
 	requests := map[v1.ResourceName]resource.Quantity{}
 	limits := map[v1.ResourceName]resource.Quantity{}
 	guaranteed := true
-	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for i := range list {
-			addQOS(requests, list[i].Resources.Requests)
-			if addQOS(limits, list[i].Resources.Limits) < 2 {
-				guaranteed = false
-			}
+	for _, r := range qosResources(pod) {
+		addQOS(requests, r.Requests)
+		if addQOS(limits, r.Limits) < 2 {
+			guaranteed = false
 		}
 	}
 	if len(requests) == 0 && len(limits) == 0 {
@@ -31,6 +30,20 @@ func QOSClass(pod *v1.Pod) v1.PodQOSClass {
 		return v1.PodQOSGuaranteed
 	}
 	return v1.PodQOSBurstable
+}
+
+// qosResources are what decides the pod's class.
+func qosResources(pod *v1.Pod) []*v1.ResourceRequirements {
+	if pod.Spec.Resources != nil {
+		return []*v1.ResourceRequirements{pod.Spec.Resources}
+	}
+	var all []*v1.ResourceRequirements
+	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range list {
+			all = append(all, &list[i].Resources)
+		}
+	}
+	return all
 }
 
 // addQOS adds the amounts of cpu and memory that are not zero to sum, and

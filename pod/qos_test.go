@@ -43,4 +43,17 @@ func TestQOSClass(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}
+
+	// What the pod says for itself hides its containers.
+	pod := newPod(v1.RestartPolicyAlways, "|", "a", "b")
+	pod.Spec.Resources = &full
+	if got := QOSClass(pod); got != v1.PodQOSGuaranteed {
+		t.Errorf("resources of the pod: got %s, want %s", got, v1.PodQOSGuaranteed)
+	}
+	pod.Spec.Containers[0].Resources = full
+	pod.Spec.Containers[1].Resources = full
+	pod.Spec.Resources = &v1.ResourceRequirements{Requests: list("1", "")}
+	if got := QOSClass(pod); got != v1.PodQOSBurstable {
+		t.Errorf("requests of the pod: got %s, want %s", got, v1.PodQOSBurstable)
+	}
 }

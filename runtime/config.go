@@ -46,7 +46,7 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 		OomScoreAdj:     &s.OOMScore,
 		Cgroups: &cgroups.Cgroup{
 			Path:      s.Cgroup,
-			Resources: ContainerResources(s.Container.Resources),
+			Resources: ContainerResources(s.Pod, s.Container),
 		},
 	}
 	if !isTrue(sc.Privileged) {

@@ -173,7 +173,7 @@ func TestContainerResources(t *testing.T) {
 		{"1500m", "2500m", "", 1536, 250000, 0},
 	}
 	for _, test := range tests {
-		r := ContainerResources(needs(test.request, test.limit, test.memory))
+		r := ContainerResources(&v1.Pod{}, &v1.Container{Resources: needs(test.request, test.limit, test.memory)})
 		if r.CpuShares != test.shares || r.CpuQuota != test.quota || r.Memory != test.bytes || r.MemorySwap != test.bytes {
 			t.Errorf("%+v: got %d shares, quota %d, memory %d, swap %d", test, r.CpuShares, r.CpuQuota, r.Memory, r.MemorySwap)
 		}
@@ -206,33 +206,85 @@ func TestPodResources(t *testing.T) {
 		for _, r := range test.init {
 			spec.InitContainers = append(spec.InitContainers, v1.Container{Resources: r})
 		}
-		r := PodResources(&spec)
+		r := PodResources(&v1.Pod{Spec: spec})
 		if r.CpuShares != test.shares || r.CpuQuota != test.quota || r.Memory != test.bytes {
 			t.Errorf("%s: got %d shares, quota %d, memory %d, want %d, %d, %d", test.why, r.CpuShares, r.CpuQuota, r.Memory, test.shares, test.quota, test.bytes)
 		}
 	}
 }
 
+// pod is one with the given memory requests of its containers.
+func podRequesting(requests ...string) *v1.Pod {
+	p := &v1.Pod{}
+	for _, r := range requests {
+		p.Spec.Containers = append(p.Spec.Containers, v1.Container{Resources: v1.ResourceRequirements{Requests: quantities("", r)}})
+	}
+	return p
+}
+
 func TestOOMScore(t *testing.T) {
-	least := lowestOOMScore()
+	always := v1.ContainerRestartPolicyAlways
+	withPod := func(p *v1.Pod, request string) *v1.Pod {
+		p.Spec.Resources = &v1.ResourceRequirements{Requests: quantities("", request)}
+		return p
+	}
+	sidecar := podRequesting("2Gi", "4Gi")
+	sidecar.Spec.InitContainers = []v1.Container{{Name: "s", RestartPolicy: &always}}
 	tests := []struct {
-		class     v1.PodQOSClass
-		requested int64
-		want      int
+		why   string
+		class v1.PodQOSClass
+		pod   *v1.Pod
+		want  int
 	}{
-		{v1.PodQOSGuaranteed, 1 << 30, -997},
-		{v1.PodQOSBestEffort, 0, 1000},
-		{v1.PodQOSBurstable, 0, 999},
-		{v1.PodQOSBurstable, 4 << 30, 500},
-		{v1.PodQOSBurstable, 8 << 30, 3},
-		{v1.PodQOSBurstable, 80 << 30, 3},
+		{"guaranteed", v1.PodQOSGuaranteed, podRequesting("1Gi"), -997},
+		{"nothing asked for", v1.PodQOSBestEffort, podRequesting(""), 1000},
+		{"burstable without memory", v1.PodQOSBurstable, podRequesting(""), 999},
+		{"half of the machine", v1.PodQOSBurstable, podRequesting("4Gi"), 500},
+		{"all of it", v1.PodQOSBurstable, podRequesting("8Gi"), 3},
+		{"more than it", v1.PodQOSBurstable, podRequesting("80Gi"), 3},
+		{"half of what the pod has left", v1.PodQOSBurstable, withPod(podRequesting("1Gi", "1Gi"), "6Gi"), 1000 - 375},
+		{"a sidecar counts as the least container", v1.PodQOSBurstable, sidecar, 750},
 	}
 	for _, test := range tests {
-		if got, want := OOMScore(test.class, test.requested, 8<<30), max(test.want, least); got != want {
-			t.Errorf("%s with %d bytes: got %d, want %d", test.class, test.requested, got, want)
+		c := &test.pod.Spec.Containers[0]
+		if len(test.pod.Spec.InitContainers) > 0 {
+			c = &test.pod.Spec.InitContainers[0]
+		}
+		if got := oomScore(test.class, test.pod, c, 8<<30); got != test.want {
+			t.Errorf("%s: got %d, want %d", test.why, got, test.want)
 		}
 	}
-	if got := OOMScore(v1.PodQOSBurstable, 1, 0); got < -1000 || got > 1000 {
+	least := lowestOOMScore()
+	if got, want := OOMScore(v1.PodQOSGuaranteed, podRequesting("1Gi"), &v1.Container{}, 8<<30), max(-997, least); got != want {
+		t.Errorf("what this process may set: got %d, want %d", got, want)
+	}
+	if got := OOMScore(v1.PodQOSBurstable, podRequesting("1"), &v1.Container{}, 0); got < -1000 || got > 1000 {
 		t.Errorf("a machine without memory: got %d", got)
+	}
+}
+
+// TestPodLevelResources: what the pod itself asks for goes before the sum of its
+// containers, and limits those that have no limit of their own.
+func TestPodLevelResources(t *testing.T) {
+	p := podRequesting("1Mi")
+	p.Spec.Containers = append(p.Spec.Containers, v1.Container{Resources: needs("100m", "200m", "2Mi")})
+	p.Spec.Resources = &v1.ResourceRequirements{Requests: quantities("1", ""), Limits: quantities("2", "8Mi")}
+	if r := PodResources(p); r.CpuShares != 1024 || r.CpuQuota != 200000 || r.Memory != 8<<20 {
+		t.Errorf("the pod: got %d shares, quota %d, memory %d", r.CpuShares, r.CpuQuota, r.Memory)
+	}
+	if r := ContainerResources(p, &p.Spec.Containers[0]); r.CpuQuota != 200000 || r.Memory != 8<<20 {
+		t.Errorf("a container without limits: got quota %d, memory %d", r.CpuQuota, r.Memory)
+	}
+	if r := ContainerResources(p, &p.Spec.Containers[1]); r.CpuShares != 102 || r.CpuQuota != 20000 || r.Memory != 2<<20 {
+		t.Errorf("a container with limits: got %d shares, quota %d, memory %d", r.CpuShares, r.CpuQuota, r.Memory)
+	}
+}
+
+func TestHugePagesOfAPod(t *testing.T) {
+	asked := v1.ResourceList{"hugepages-2Mi": resource.MustParse("4Mi"), "hugepages-1Gi": resource.MustParse("1Gi"), "memory": resource.MustParse("1Mi")}
+	for size, want := range map[string]uint64{"2MB": 4 << 20, "1GB": 1 << 30, "64KB": 0} {
+		if got := askedOf(asked, size); got != want {
+			t.Errorf("%s: got %d, want %d", size, got, want)
+		}
 	}
 }

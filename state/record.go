@@ -25,6 +25,7 @@ type Record struct {
 	LinkPrefix string
 	PullPolicy v1.PullPolicy // of --pull: overrides the manifest's
 	Insecure   []string      // registries
+	MaxPIDs    int64         // processes and threads of the pod: 0 is the default, -1 no limit
 	Pod        *v1.Pod       // as given, defaulted, with its uid
 	ConfigMaps map[string]*v1.ConfigMap
 	Secrets    map[string]*v1.Secret
@@ -42,6 +43,7 @@ type stored struct {
 	LinkPrefix string            `json:"linkPrefix"`
 	PullPolicy v1.PullPolicy     `json:"pullPolicy,omitempty"`
 	Insecure   []string          `json:"insecureRegistries,omitempty"`
+	MaxPIDs    int64             `json:"maxPIDs,omitempty"`
 	Pod        []byte            `json:"pod"`
 	ConfigMaps map[string][]byte `json:"configMaps,omitempty"`
 	Secrets    map[string][]byte `json:"secrets,omitempty"`
@@ -51,7 +53,7 @@ type stored struct {
 func (r *Record) encode() (*stored, error) {
 	s := &stored{
 		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, LinkPrefix: r.LinkPrefix,
-		PullPolicy: r.PullPolicy, Insecure: r.Insecure,
+		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs,
 	}
 	var err error
 	if s.Pod, err = r.Pod.Marshal(); err != nil {
@@ -82,7 +84,7 @@ func encodeAll[T interface{ Marshal() ([]byte, error) }](objects map[string]T) (
 func (s *stored) decode() (*Record, error) {
 	r := &Record{
 		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, LinkPrefix: s.LinkPrefix,
-		PullPolicy: s.PullPolicy, Insecure: s.Insecure, Pod: &v1.Pod{},
+		PullPolicy: s.PullPolicy, Insecure: s.Insecure, MaxPIDs: s.MaxPIDs, Pod: &v1.Pod{},
 	}
 	if err := r.Pod.Unmarshal(s.Pod); err != nil {
 		return nil, err

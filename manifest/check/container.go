@@ -121,7 +121,9 @@ func validateResources(r *v1.ResourceRequirements, path *field.Path) field.Error
 	known := func(list v1.ResourceList, path *field.Path) {
 		for name, q := range list {
 			at := path.Key(string(name))
-			errs = append(errs, oneOf(at, name, v1.ResourceCPU, v1.ResourceMemory)...)
+			if !strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) {
+				errs = append(errs, oneOf(at, name, v1.ResourceCPU, v1.ResourceMemory)...)
+			}
 			if q.Sign() < 0 {
 				errs = append(errs, field.Invalid(at, q.String(), "must be greater than or equal to 0"))
 			}
