@@ -1,85 +1,14 @@
 package manifest
 
-import (
-	"fmt"
-	"reflect"
-	"strings"
-	"sync"
-)
+import "sync"
 
-// class is what podrun makes of a field.
-type class int
+//go:generate go test . -run TestFieldsPage -update
 
-const (
-	refused  class = iota // also every field that no table names, so that a new version of the API surprises nobody
-	honoured              // means what Kubernetes says; the fields below it are looked up in turn
-	ignored               // has no meaning on one machine: accepted with a note
-)
-
-type rule struct {
-	class    class
-	reason   string // what to do instead, or why the field means nothing; may be empty
-	harmless string // the value that asks for what happens anyway, where that is not the zero value; {} for an empty struct
-}
-
-// fieldTable holds a rule for each field pattern. Init containers have the rules of containers.
-type fieldTable map[string]rule
-
-func (t fieldTable) rule(pattern string) rule {
-	if rest, ok := strings.CutPrefix(pattern, "spec.initContainers["); ok {
-		pattern = "spec.containers[" + rest
-	}
-	return t[pattern]
-}
-
-// harmless tells whether a field is set to something that changes nothing: the value that the table names,
-// or else false, "" or an empty list. Behind a pointer 0, "" and {} are values of their own (fsGroup: 0 is
-// root's group, nfs: {} a network volume), so that only false and what the table names count.
-func harmless(v reflect.Value, r rule) bool {
-	pointer := v.Kind() == reflect.Pointer
-	if pointer {
-		if v.IsNil() {
-			return true // nothing was decoded, which the document's reader has complained of
-		}
-		v = v.Elem()
-	}
-	switch {
-	case r.harmless == "{}":
-		return v.IsZero()
-	case r.harmless != "":
-		return fmt.Sprint(v) == r.harmless
-	case v.Kind() == reflect.Slice, v.Kind() == reflect.Map:
-		return v.Len() == 0
-	}
-	return v.IsZero() && (!pointer || v.Kind() == reflect.Bool)
-}
-
-// parseTable reads a table: "class  parent  name name=harmless ...  : reason", where the parent - is the object
-// itself and a reason holds for the whole line.
-func parseTable(tables ...string) fieldTable {
-	classes := map[string]class{"honoured": honoured, "ignored": ignored, "refused": refused}
-	t := fieldTable{}
-	for _, table := range tables {
-		for line := range strings.Lines(strings.TrimSpace(table)) {
-			row, reason, _ := strings.Cut(line, " : ")
-			words := strings.Fields(row)
-			if len(words) == 0 {
-				continue
-			}
-			prefix := words[1] + "."
-			if words[1] == "-" {
-				prefix = ""
-			}
-			for _, word := range words[2:] {
-				name, value, _ := strings.Cut(word, "=")
-				t[prefix+name] = rule{classes[words[0]], strings.TrimSpace(reason), value}
-			}
-		}
-	}
-	return t
-}
-
-// The tables. What a line refuses with a reason would be refused without the line, too.
+// The tables say of every field of the API what podrun makes of it: "class  parent  name ...  : reason". Classes are
+// honoured, ignored (no meaning on one machine: accepted, and named by up) and refused (the reason says what to use
+// instead). A field below one that is not honoured shares its class, whatever its own line says. Init and ephemeral
+// containers share the lines of containers. A test fails for a field without a line, and for an honoured one that
+// no script sets; docs/fields.md is made of the tables (go generate ./manifest).
 
 const metaTable = `
 honoured  -         apiVersion kind metadata
@@ -87,79 +16,123 @@ honoured  metadata  name namespace labels annotations
 refused   metadata  generateName : podrun makes no names up, give the object a metadata.name
 ignored   metadata  uid resourceVersion generation selfLink creationTimestamp deletionTimestamp deletionGracePeriodSeconds managedFields : is set by the server, never by a manifest
 ignored   metadata  ownerReferences finalizers : has no meaning on one machine: no controller acts on it
-ignored   -         status : is what a server reports, not what a manifest asks for
 `
 
 const podTable = `
 honoured  -     spec
-honoured  spec  containers initContainers volumes restartPolicy terminationGracePeriodSeconds hostNetwork hostname dnsPolicy securityContext
-honoured  spec  dnsConfig hostAliases subdomain setHostnameAsFQDN hostnameOverride
+ignored   -     status : is what a server reports, not what a manifest asks for
+
+honoured  spec  containers initContainers volumes restartPolicy terminationGracePeriodSeconds
+refused   spec  activeDeadlineSeconds : not yet
+refused   spec  readinessGates : not yet
+honoured  spec.readinessGates[]  conditionType
+ignored   spec  nodeName nodeSelector affinity tolerations topologySpreadConstraints schedulerName=default-scheduler schedulingGroup priority priorityClassName preemptionPolicy overhead : has no meaning on one machine: nothing is scheduled
+honoured  spec  dnsConfig
+honoured  spec  dnsPolicy hostNetwork hostname
 honoured  spec.dnsConfig  nameservers searches options
 honoured  spec.dnsConfig.options[]  name value
+honoured  spec  hostAliases
 honoured  spec.hostAliases[]  ip hostnames
-honoured  spec  os
-honoured  spec.os  name
-ignored   spec  nodeName nodeSelector affinity tolerations topologySpreadConstraints schedulerName=default-scheduler schedulingGroup priority priorityClassName preemptionPolicy overhead : has no meaning on one machine: nothing is scheduled
+honoured  spec  subdomain
+honoured  spec  setHostnameAsFQDN
+honoured  spec  hostnameOverride
 ignored   spec  serviceAccountName serviceAccount automountServiceAccountToken : has no meaning on one machine: there is no API server to log in to
+refused   spec  imagePullSecrets : not yet: credentials come from docker's config file (docker login writes it)
+honoured  spec.imagePullSecrets[]  name
 ignored   spec  enableServiceLinks : has no meaning on one machine: there are no Services
-refused   spec  imagePullSecrets : credentials come from docker's config file (docker login writes it)
-refused   spec  schedulingGates readinessGates : nothing on one machine would ever open the gate
-refused   spec  hostUsers=true
+refused   spec  hostPID : not yet
+refused   spec  hostIPC : not yet
+refused   spec  shareProcessNamespace : not yet
+refused   spec  hostUsers=true : not yet
+honoured  spec  os securityContext
+honoured  spec.os  name
+refused   spec  schedulingGates : nothing on one machine would ever open the gate, leave it out
+refused   spec  resourceClaims : there is no driver that gives devices out, use a hostPath volume of a privileged container
+refused   spec  runtimeClassName : every container runs on this machine's kernel, leave it out
 honoured  spec  resources
 honoured  spec.resources  limits requests
-refused   spec.resources  claims : there are no devices to claim
-refused   spec  ephemeralContainers : they are added to a running Pod, never written in a manifest
+refused   spec.resources  claims : there is no driver that gives devices out, use a hostPath volume of a privileged container
+refused   spec  ephemeralContainers : not yet: they are added to a running Pod, never written in a manifest
+honoured  spec.ephemeralContainers[]  targetContainerName
 
-honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups fsGroup fsGroupChangePolicy seccompProfile
+honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups seccompProfile
 honoured  spec.securityContext.seccompProfile  type
-refused   spec.securityContext.seccompProfile  localhostProfile : use type RuntimeDefault or Unconfined
-refused   spec.securityContext  supplementalGroupsPolicy=Merge seLinuxOptions={} windowsOptions={}
+refused   spec.securityContext.seccompProfile  localhostProfile : not yet: use type RuntimeDefault or Unconfined
+honoured  spec.securityContext  fsGroup
+honoured  spec.securityContext  fsGroupChangePolicy
+refused   spec.securityContext  supplementalGroupsPolicy=Merge : not yet
+refused   spec.securityContext  windowsOptions={} : these are Linux containers, use runAsUser and its neighbours
+refused   spec.securityContext  sysctls : not yet
+honoured  spec.securityContext.sysctls[]  name value
+refused   spec.securityContext  appArmorProfile : not yet
+honoured  spec.securityContext.appArmorProfile  type localhostProfile
+refused   spec.securityContext  seLinuxOptions={} : not yet
+refused   spec.securityContext  seLinuxChangePolicy : not yet
+honoured  spec.securityContext.seLinuxOptions  user role type level
 
 honoured  spec.containers[]  name image imagePullPolicy command args workingDir ports env envFrom resources volumeMounts
 honoured  spec.containers[]  livenessProbe readinessProbe startupProbe securityContext terminationMessagePath terminationMessagePolicy
-ignored   spec.containers[]  resizePolicy : has no meaning here: podrun resizes no running container
-refused   spec.containers[]  lifecycle={}
+refused   spec.containers[]  restartPolicy : not yet
+refused   spec.containers[]  restartPolicyRules : not yet
+honoured  spec.containers[].restartPolicyRules[]  action exitCodes
+honoured  spec.containers[].restartPolicyRules[].exitCodes  operator values
 refused   spec.containers[]  volumeDevices : there are no block volumes, use volumeMounts
-
+refused   spec.containers[]  stdin : not yet
+refused   spec.containers[]  stdinOnce : not yet
+refused   spec.containers[]  tty : not yet
 honoured  spec.containers[].ports[]  name containerPort hostPort hostIP protocol
+refused   spec.containers[]  lifecycle={} : not yet
+honoured  spec.containers[].lifecycle  postStart
+honoured  spec.containers[].lifecycle  preStop
+honoured  spec.containers[].lifecycle  stopSignal
+honoured  spec.containers[].lifecycle.{postStart,preStop}  exec
+honoured  spec.containers[].lifecycle.{postStart,preStop}  httpGet
+honoured  spec.containers[].lifecycle.{postStart,preStop}  tcpSocket
+honoured  spec.containers[].lifecycle.{postStart,preStop}  sleep
+honoured  spec.containers[].lifecycle.{postStart,preStop}.exec  command
+honoured  spec.containers[].lifecycle.{postStart,preStop}.httpGet  path port host scheme httpHeaders
+honoured  spec.containers[].lifecycle.{postStart,preStop}.httpGet.httpHeaders[]  name value
+honoured  spec.containers[].lifecycle.{postStart,preStop}.tcpSocket  port host
+honoured  spec.containers[].lifecycle.{postStart,preStop}.sleep  seconds
+
+honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}  exec httpGet tcpSocket initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold terminationGracePeriodSeconds
+honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.exec  command
+honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.httpGet  path port host scheme httpHeaders
+honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.httpGet.httpHeaders[]  name value
+honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.tcpSocket  port host
+refused   spec.containers[].{livenessProbe,readinessProbe,startupProbe}  grpc : not yet: use exec, httpGet or tcpSocket
+honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.grpc  port service
+
 honoured  spec.containers[].env[]  name value valueFrom
 honoured  spec.containers[].env[].valueFrom  fieldRef resourceFieldRef configMapKeyRef secretKeyRef
 honoured  spec.containers[].env[].valueFrom.fieldRef  apiVersion fieldPath
 honoured  spec.containers[].env[].valueFrom.resourceFieldRef  containerName resource divisor
 honoured  spec.containers[].env[].valueFrom.configMapKeyRef  name key optional
 honoured  spec.containers[].env[].valueFrom.secretKeyRef  name key optional
+refused   spec.containers[].env[].valueFrom  fileKeyRef : not yet
+honoured  spec.containers[].env[].valueFrom.fileKeyRef  volumeName path key optional
 honoured  spec.containers[].envFrom[]  prefix configMapRef secretRef
 honoured  spec.containers[].envFrom[].configMapRef  name optional
 honoured  spec.containers[].envFrom[].secretRef  name optional
+refused   spec.containers[]  resizePolicy : not yet
+honoured  spec.containers[].resizePolicy[]  resourceName restartPolicy
 honoured  spec.containers[].resources  limits requests
+refused   spec.containers[].resources  claims : there is no driver that gives devices out, use a hostPath volume of a privileged container
+
 honoured  spec.containers[].volumeMounts[]  name mountPath readOnly subPath
-refused   spec.containers[].volumeMounts[]  subPathExpr : use subPath
-refused   spec.containers[].volumeMounts[]  mountPropagation=None recursiveReadOnly=Disabled
-
-honoured  spec.containers[].livenessProbe   exec httpGet tcpSocket initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold terminationGracePeriodSeconds
-honoured  spec.containers[].readinessProbe  exec httpGet tcpSocket initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold terminationGracePeriodSeconds
-honoured  spec.containers[].startupProbe    exec httpGet tcpSocket initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold terminationGracePeriodSeconds
-honoured  spec.containers[].livenessProbe.exec   command
-honoured  spec.containers[].readinessProbe.exec  command
-honoured  spec.containers[].startupProbe.exec    command
-honoured  spec.containers[].livenessProbe.httpGet   path port host scheme httpHeaders
-honoured  spec.containers[].readinessProbe.httpGet  path port host scheme httpHeaders
-honoured  spec.containers[].startupProbe.httpGet    path port host scheme httpHeaders
-honoured  spec.containers[].livenessProbe.httpGet.httpHeaders[]   name value
-honoured  spec.containers[].readinessProbe.httpGet.httpHeaders[]  name value
-honoured  spec.containers[].startupProbe.httpGet.httpHeaders[]    name value
-honoured  spec.containers[].livenessProbe.tcpSocket   port host
-honoured  spec.containers[].readinessProbe.tcpSocket  port host
-honoured  spec.containers[].startupProbe.tcpSocket    port host
-refused   spec.containers[].livenessProbe   grpc : use exec, httpGet or tcpSocket
-refused   spec.containers[].readinessProbe  grpc : use exec, httpGet or tcpSocket
-refused   spec.containers[].startupProbe    grpc : use exec, httpGet or tcpSocket
-
+refused   spec.containers[].volumeMounts[]  subPathExpr : not yet
 honoured  spec.containers[].securityContext  runAsUser runAsGroup runAsNonRoot capabilities privileged readOnlyRootFilesystem allowPrivilegeEscalation seccompProfile
-refused   spec.containers[].securityContext  procMount=Default seLinuxOptions={} windowsOptions={}
+refused   spec.containers[].volumeMounts[]  mountPropagation=None : not yet
+refused   spec.containers[].volumeMounts[]  recursiveReadOnly=Disabled : not yet
 honoured  spec.containers[].securityContext.capabilities  add drop
 honoured  spec.containers[].securityContext.seccompProfile  type
-refused   spec.containers[].securityContext.seccompProfile  localhostProfile : use type RuntimeDefault or Unconfined
+refused   spec.containers[].securityContext.seccompProfile  localhostProfile : not yet: use type RuntimeDefault or Unconfined
+refused   spec.containers[].securityContext  procMount=Default : not yet
+refused   spec.containers[].securityContext  windowsOptions={} : these are Linux containers, use runAsUser and its neighbours
+refused   spec.containers[].securityContext  appArmorProfile : not yet
+honoured  spec.containers[].securityContext.appArmorProfile  type localhostProfile
+refused   spec.containers[].securityContext  seLinuxOptions={} : not yet
+honoured  spec.containers[].securityContext.seLinuxOptions  user role type level
 
 honoured  spec.volumes[]  name emptyDir hostPath configMap secret persistentVolumeClaim
 honoured  spec.volumes[].emptyDir  medium sizeLimit
@@ -169,15 +142,44 @@ honoured  spec.volumes[].configMap.items[]  key path mode
 honoured  spec.volumes[].secret  secretName items defaultMode optional
 honoured  spec.volumes[].secret.items[]  key path mode
 honoured  spec.volumes[].persistentVolumeClaim  claimName readOnly
-refused   spec.volumes[]  ephemeral : use emptyDir, or persistentVolumeClaim for data that outlives the Pod
-refused   spec.volumes[]  downwardAPI : env with fieldRef and resourceFieldRef gives the same values
-refused   spec.volumes[]  projected : mount its configMap and secret sources as volumes of their own
+refused   spec.volumes[]  downwardAPI : not yet
+honoured  spec.volumes[].downwardAPI  defaultMode items
+honoured  spec.volumes[].downwardAPI.items[]  path mode fieldRef resourceFieldRef
+honoured  spec.volumes[].downwardAPI.items[].fieldRef  apiVersion fieldPath
+honoured  spec.volumes[].downwardAPI.items[].resourceFieldRef  containerName resource divisor
+refused   spec.volumes[]  projected : not yet
+honoured  spec.volumes[].projected  defaultMode sources
+honoured  spec.volumes[].projected.sources[]  configMap secret downwardAPI
+honoured  spec.volumes[].projected.sources[].{configMap,secret}  name optional items
+honoured  spec.volumes[].projected.sources[].{configMap,secret}.items[]  key path mode
+honoured  spec.volumes[].projected.sources[].downwardAPI  items
+honoured  spec.volumes[].projected.sources[].downwardAPI.items[]  path mode fieldRef resourceFieldRef
+honoured  spec.volumes[].projected.sources[].downwardAPI.items[].fieldRef  apiVersion fieldPath
+honoured  spec.volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef  containerName resource divisor
+refused   spec.volumes[].projected.sources[]  serviceAccountToken : there is no API server that would take or give it, use a secret
+refused   spec.volumes[].projected.sources[]  clusterTrustBundle podCertificate : there is no API server that would give it, use a configMap or a secret
 refused   spec.volumes[]  nfs iscsi cephfs csi fc flexVolume glusterfs rbd : mount it on the machine and use hostPath
-refused   spec.volumes[]  awsElasticBlockStore azureDisk azureFile cinder flocker gcePersistentDisk gitRepo photonPersistentDisk portworxVolume quobyte scaleIO storageos vsphereVolume : mount it on the machine and use hostPath
+refused   spec.volumes[]  awsElasticBlockStore azureDisk azureFile cinder flocker gcePersistentDisk photonPersistentDisk portworxVolume quobyte scaleIO storageos vsphereVolume : mount it on the machine and use hostPath
+refused   spec.volumes[]  gitRepo : clone it in an init container, into an emptyDir
+refused   spec.volumes[]  ephemeral : not yet
+honoured  spec.volumes[].ephemeral  volumeClaimTemplate
+honoured  spec.volumes[].ephemeral.volumeClaimTemplate  metadata spec
+honoured  spec.volumes[].ephemeral.volumeClaimTemplate.metadata  labels annotations
+ignored   spec.volumes[].ephemeral.volumeClaimTemplate.metadata  name namespace generateName uid resourceVersion generation selfLink creationTimestamp deletionTimestamp deletionGracePeriodSeconds managedFields ownerReferences finalizers : the claim's name and the rest follow from the Pod
+honoured  spec.volumes[].ephemeral.volumeClaimTemplate.spec  accessModes resources volumeMode
+honoured  spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources  requests limits
+ignored   spec.volumes[].ephemeral.volumeClaimTemplate.spec  storageClassName volumeAttributesClassName volumeName selector : has no meaning on one machine: a claim is a directory of its own
+refused   spec.volumes[].ephemeral.volumeClaimTemplate.spec  dataSource dataSourceRef : a claim starts empty, an init container can fill it
+refused   spec.volumes[]  image : not yet
+honoured  spec.volumes[].image  reference pullPolicy
 `
 
-const objectTable = `
-honoured  -  data binaryData stringData type immutable
+const configMapTable = `
+honoured  -  data binaryData immutable
+`
+
+const secretTable = `
+honoured  -  data stringData type immutable
 `
 
 const claimTable = `
@@ -185,11 +187,13 @@ honoured  -     spec
 honoured  spec  accessModes resources volumeMode
 honoured  spec.resources  requests limits
 ignored   spec  storageClassName volumeAttributesClassName volumeName selector : has no meaning on one machine: a claim is a directory of its own, which outlives its Pods
-refused   spec  dataSource dataSourceRef : a claim starts empty; an init container can fill it
+refused   spec  dataSource dataSourceRef : a claim starts empty, an init container can fill it
+ignored   -     status : is what a server reports, not what a manifest asks for
 `
 
 var (
-	podFields    = sync.OnceValue(func() fieldTable { return parseTable(metaTable, podTable) })
-	objectFields = sync.OnceValue(func() fieldTable { return parseTable(metaTable, objectTable) })
-	claimFields  = sync.OnceValue(func() fieldTable { return parseTable(metaTable, claimTable) })
+	podFields       = sync.OnceValue(func() fieldTable { return parseTable(metaTable, podTable) })
+	configMapFields = sync.OnceValue(func() fieldTable { return parseTable(metaTable, configMapTable) })
+	secretFields    = sync.OnceValue(func() fieldTable { return parseTable(metaTable, secretTable) })
+	claimFields     = sync.OnceValue(func() fieldTable { return parseTable(metaTable, claimTable) })
 )

@@ -146,7 +146,7 @@ func (p *parser) pod(v document.Value) {
 
 func (p *parser) configMap(v document.Value) {
 	cm := &v1.ConfigMap{}
-	r := p.read(v, "ConfigMap", cm, objectFields())
+	r := p.read(v, "ConfigMap", cm, configMapFields())
 	if cm.Data == nil {
 		cm.Data = map[string]string{}
 	}
@@ -158,7 +158,7 @@ func (p *parser) configMap(v document.Value) {
 
 func (p *parser) secret(v document.Value) {
 	s := &v1.Secret{}
-	r := p.read(v, "Secret", s, objectFields())
+	r := p.read(v, "Secret", s, secretFields())
 	setSecretDefaults(s)
 	r.check(check.Secret(s))
 	if p.keep(r, s) {

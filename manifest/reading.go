@@ -50,7 +50,7 @@ func (r *reading) blame(p Problem) {
 }
 
 func (r *reading) field(f document.Field, fields fieldTable) bool {
-	rule := fields.rule(f.Pattern)
+	rule, _ := fields.own(f.Pattern) // what is around it is honoured: else Walk would not come here
 	switch {
 	case rule.class == honoured, harmless(f.Value, rule):
 		return rule.class == honoured

@@ -73,27 +73,51 @@ func (w walker) structure(n *yaml.Node, value reflect.Value, path *field.Path, p
 	}
 }
 
+// Member is one field of a struct type.
+type Member struct {
+	Name string
+	Type reflect.Type
+}
+
+// Members lists the fields, by name, of a struct or of what a list of structs holds; nothing for any other type.
+func Members(t reflect.Type) []Member {
+	if !hasFields(t) {
+		return nil
+	}
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	fields := fieldsOf(t)
+	members := make([]Member, len(fields.names))
+	for i, name := range fields.names {
+		members[i] = Member{name, t.FieldByIndex(fields.byName[name]).Type}
+	}
+	return members
+}
+
+// Extend is the pattern of a field of a value with a pattern and a type: spec.containers becomes spec.containers[].name.
+func Extend(pattern string, t reflect.Type, name string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() == reflect.Slice {
+		pattern += "[]"
+	}
+	if pattern == "" {
+		return name
+	}
+	return pattern + "." + name
+}
+
 // Patterns lists the patterns of all fields that a type has, outer before inner ones.
 func Patterns(t reflect.Type) []string {
 	return patterns(t, "", nil)
 }
 
 func patterns(t reflect.Type, prefix string, list []string) []string {
-	switch {
-	case t.Kind() == reflect.Pointer:
-		return patterns(t.Elem(), prefix, list)
-	case !hasFields(t):
-		return list
-	case t.Kind() == reflect.Slice:
-		return patterns(t.Elem(), prefix+"[]", list)
-	}
-	if prefix != "" {
-		prefix += "."
-	}
-	fields := fieldsOf(t)
-	for _, name := range fields.names {
-		list = append(list, prefix+name)
-		list = patterns(t.FieldByIndex(fields.byName[name]).Type, prefix+name, list)
+	for _, m := range Members(t) {
+		p := Extend(prefix, t, m.Name)
+		list = patterns(m.Type, p, append(list, p))
 	}
 	return list
 }
