@@ -100,7 +100,7 @@ honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.exec  co
 honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.httpGet  path port host scheme httpHeaders
 honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.httpGet.httpHeaders[]  name value
 honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.tcpSocket  port host
-refused   spec.containers[].{livenessProbe,readinessProbe,startupProbe}  grpc : not yet: use exec, httpGet or tcpSocket
+honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}  grpc
 honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.grpc  port service
 
 honoured  spec.containers[].env[]  name value valueFrom

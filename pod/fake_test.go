@@ -197,6 +197,10 @@ func (m *machine) TCP(_ context.Context, t probe.TCPTarget) (probe.Result, strin
 	return m.probe(t.Address)
 }
 
+func (m *machine) GRPC(_ context.Context, t probe.GRPCTarget) (probe.Result, string, error) {
+	return m.probe(t.Address + "/" + t.Service)
+}
+
 // set changes what the machine does while the pod lives.
 func (m *machine) set(change func()) {
 	m.mutex.Lock()

@@ -59,6 +59,7 @@ type Runtime interface {
 type Prober interface {
 	HTTP(ctx context.Context, t probe.HTTPTarget) (probe.Result, string, error)
 	TCP(ctx context.Context, t probe.TCPTarget) (probe.Result, string, error)
+	GRPC(ctx context.Context, t probe.GRPCTarget) (probe.Result, string, error)
 }
 
 // ImageStatus is the image that a container is made from.

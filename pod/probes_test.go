@@ -314,9 +314,11 @@ func TestProbeHandlers(t *testing.T) {
 				time.Sleep(1100 * time.Millisecond)
 				return probe.Failure, "", late
 			},
-			`Readiness probe failed: command "check -x" timed out`},
+			`Readiness probe failed: command timed out: "check -x" timed out after 1s`},
 		{"tcp", v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(80)}}, "10.244.0.2:80", result(probe.Success, ""), ""},
 		{"tcp elsewhere", v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Host: "::1", Port: intstr.FromString("http")}}, "[::1]:8080", result(probe.Failure, "refused"), "Readiness probe failed: refused"},
+		{"grpc", v1.ProbeHandler{GRPC: &v1.GRPCAction{Port: 5000}}, "10.244.0.2:5000/", result(probe.Success, ""), ""},
+		{"grpc service", v1.ProbeHandler{GRPC: &v1.GRPCAction{Port: 5000, Service: new("db")}}, "10.244.0.2:5000/db", result(probe.Failure, "down"), "Readiness probe failed: down"},
 		{"http elsewhere", v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Host: "h", Path: "/", Port: intstr.FromString("81")}}, "h:81/", result(probe.Failure, "refused"), "Readiness probe failed: refused"},
 		{"no such port", v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Port: intstr.FromString("nope")}}, "", nil,
 			`Readiness probe errored and resulted in Failure state: find port "nope": the container has no port of that name`},

@@ -66,6 +66,12 @@ func (l *Life) probeOnce(ctx context.Context, c *container, k probeKind, attempt
 		}
 		address := net.JoinHostPort(host, strconv.Itoa(port))
 		return l.cfg.Prober.TCP(ctx, probe.TCPTarget{Address: address, Timeout: timeout})
+	case spec.GRPC != nil:
+		target := probe.GRPCTarget{Address: net.JoinHostPort(l.cfg.PodIP, strconv.Itoa(int(spec.GRPC.Port))), Timeout: timeout}
+		if spec.GRPC.Service != nil {
+			target.Service = *spec.GRPC.Service
+		}
+		return l.cfg.Prober.GRPC(ctx, target)
 	}
 	return probe.Failure, "", errors.New("missing probe handler")
 }
@@ -76,7 +82,8 @@ func (l *Life) probeExec(ctx context.Context, name string, attempt int, argv []s
 	r, err := l.cfg.Runtime.Exec(ctx, name, attempt, argv)
 	switch {
 	case err != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded)):
-		return probe.Failure, fmt.Sprintf("command %q timed out", strings.Join(argv, " ")), nil
+		// In the words of k8s.io/cri-client.
+		return probe.Failure, fmt.Sprintf("command timed out: %q timed out after %s", strings.Join(argv, " "), timeout), nil
 	case err != nil:
 		return probe.Failure, "", err
 	case r.Code != 0:

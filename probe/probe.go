@@ -1,4 +1,4 @@
-// Package probe makes one attempt of a network probe, httpGet or tcpSocket, as
+// Package probe makes one attempt of a network probe, httpGet, tcpSocket or grpc, as
 // the kubelet's prober does. It owns the request and the verdict on its answer.
 // When to probe, how often, and what follows is left to package pod; probes that
 // run a command in a container are the runtime's.

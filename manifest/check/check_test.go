@@ -140,7 +140,7 @@ func TestValidateProbes(t *testing.T) {
 	checkAll(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: [{name: c, image: i, %s}]\n", []mistake{
 		{"no handler", "livenessProbe: {periodSeconds: 5}", "spec.containers[0].livenessProbe: Required value: must specify a handler type"},
 		{"two handlers", "livenessProbe: {exec: {command: [a]}, tcpSocket: {port: 1}}", "spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type"},
-		{"grpc", "livenessProbe: {grpc: {port: 1}}", "spec.containers[0].livenessProbe.grpc: is not supported by podrun"},
+		{"grpc without a port", "livenessProbe: {grpc: {service: a}}", "spec.containers[0].livenessProbe.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive"},
 		{"no command", "startupProbe: {exec: {}}", "spec.containers[0].startupProbe.exec.command: Required value"},
 		{"no port", "startupProbe: {httpGet: {path: /}}", "spec.containers[0].startupProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535, inclusive"},
 		{"a port's bad name", "startupProbe: {tcpSocket: {port: a_b}}", `spec.containers[0].startupProbe.tcpSocket.port: Invalid value: "a_b": must contain only alpha-numeric`},

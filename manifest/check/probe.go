@@ -66,7 +66,7 @@ func validateHandler(h *v1.ProbeHandler, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	handlers := setPointers(h)
 	if len(handlers) == 0 {
-		return field.ErrorList{field.Required(path, "must specify a handler type: exec, httpGet or tcpSocket")}
+		return field.ErrorList{field.Required(path, "must specify a handler type: exec, httpGet, tcpSocket or grpc")}
 	}
 	for _, name := range handlers[1:] {
 		errs = append(errs, field.Forbidden(path.Child(name), "may not specify more than 1 handler type"))
@@ -76,6 +76,9 @@ func validateHandler(h *v1.ProbeHandler, path *field.Path) field.ErrorList {
 	}
 	if t := h.TCPSocket; t != nil {
 		errs = append(errs, validateProbePort(t.Port, path.Child("tcpSocket", "port"))...)
+	}
+	if g := h.GRPC; g != nil {
+		errs = append(errs, invalid(path.Child("grpc", "port"), g.Port, validation.IsValidPortNum(int(g.Port)))...)
 	}
 	if get := h.HTTPGet; get != nil {
 		at := path.Child("httpGet")
