@@ -56,11 +56,10 @@ refused   spec  ephemeralContainers : not yet: they are added to a running Pod, 
 honoured  spec.ephemeralContainers[]  targetContainerName
 
 honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups seccompProfile
-honoured  spec.securityContext.seccompProfile  type
-refused   spec.securityContext.seccompProfile  localhostProfile : not yet: use type RuntimeDefault or Unconfined
+honoured  spec.securityContext.seccompProfile  type localhostProfile
 honoured  spec.securityContext  fsGroup
 honoured  spec.securityContext  fsGroupChangePolicy
-refused   spec.securityContext  supplementalGroupsPolicy=Merge : not yet
+honoured  spec.securityContext  supplementalGroupsPolicy
 refused   spec.securityContext  windowsOptions={} : these are Linux containers, use runAsUser and its neighbours
 refused   spec.securityContext  sysctls : not yet
 honoured  spec.securityContext.sysctls[]  name value
@@ -125,8 +124,7 @@ honoured  spec.containers[].securityContext  runAsUser runAsGroup runAsNonRoot c
 refused   spec.containers[].volumeMounts[]  mountPropagation=None : not yet
 refused   spec.containers[].volumeMounts[]  recursiveReadOnly=Disabled : not yet
 honoured  spec.containers[].securityContext.capabilities  add drop
-honoured  spec.containers[].securityContext.seccompProfile  type
-refused   spec.containers[].securityContext.seccompProfile  localhostProfile : not yet: use type RuntimeDefault or Unconfined
+honoured  spec.containers[].securityContext.seccompProfile  type localhostProfile
 refused   spec.containers[].securityContext  procMount=Default : not yet
 refused   spec.containers[].securityContext  windowsOptions={} : these are Linux containers, use runAsUser and its neighbours
 refused   spec.containers[].securityContext  appArmorProfile : not yet

@@ -196,9 +196,19 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		Rootfs: rootfs, Hostname: hostname(m.pod), Env: env,
 		Command: manifest.Expand(c.Command, env), Args: manifest.Expand(c.Args, env),
 		Binds: binds, Shm: m.shm, PausePID: m.pauseID,
-		Cgroup:   sandbox.ContainerPath(m.store.Instance, m.uid(), a.id),
-		OOMScore: runtime.OOMScore(m.pod.Status.QOSClass, m.pod, c, machineMemory()),
+		Cgroup:      sandbox.ContainerPath(m.store.Instance, m.uid(), a.id),
+		SeccompDirs: m.seccompDirs(),
+		OOMScore:    runtime.OOMScore(m.pod.Status.QOSClass, m.pod, c, machineMemory()),
 	}, nil
+}
+
+// kubeletSeccomp is where a kubelet looks for the profiles of the machine.
+const kubeletSeccomp = "/var/lib/kubelet/seccomp"
+
+// seccompDirs hold the files that localhostProfile names: podrun's own, then those
+// of a kubelet on the same machine.
+func (m containers) seccompDirs() []string {
+	return []string{filepath.Join(m.store.Root, "seccomp"), kubeletSeccomp}
 }
 
 func (m containers) references() manifest.References {

@@ -30,7 +30,7 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	filter, err := seccompFilter(sc, caps)
+	filter, err := s.seccompFilter(sc, caps)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -49,9 +49,7 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 			Resources: ContainerResources(s.Pod, s.Container),
 		},
 	}
-	if !isTrue(sc.Privileged) {
-		config.MaskPaths, config.ReadonlyPaths = maskedPaths, readonlyPaths
-	}
+	restrict(config, sc)
 	if err := addDevices(config, isTrue(sc.Privileged)); err != nil {
 		return nil, nil, err
 	}

@@ -29,6 +29,9 @@ func TestCapabilities(t *testing.T) {
 		{"add", []v1.Capability{"SYS_PTRACE"}, nil, defaults + " CAP_SYS_PTRACE", ""},
 		{"add what is there", []v1.Capability{"KILL", "KILL"}, nil, defaults, ""},
 		{"add all", []v1.Capability{"ALL"}, nil, strings.Join(own, " "), ""},
+		{"add and drop", []v1.Capability{"SYS_PTRACE", "KILL"}, []v1.Capability{"SYS_PTRACE", "KILL"}, strings.Replace(defaults, " CAP_KILL", "", 1), ""},
+		{"add all, drop one", []v1.Capability{"ALL"}, []v1.Capability{"CHOWN"}, strings.Join(slices.DeleteFunc(slices.Clone(own), func(c string) bool { return c == "CAP_CHOWN" }), " "), ""},
+		{"add all, drop all", []v1.Capability{"ALL"}, []v1.Capability{"ALL"}, "", ""},
 		{"a drop of what is not there", nil, []v1.Capability{"SYS_ADMIN"}, defaults, ""},
 		{"no such capability", []v1.Capability{"SYS_MAGIC"}, nil, "", `unknown capability "SYS_MAGIC"`},
 	}
@@ -65,13 +68,13 @@ func TestSeccompFilter(t *testing.T) {
 		{"privileged", v1.SecurityContext{Privileged: ptr(true), SeccompProfile: profile(v1.SeccompProfileTypeRuntimeDefault)}, false},
 	}
 	for _, test := range tests {
-		filter, err := seccompFilter(test.sc, defaultCapabilities)
+		filter, err := new(Spec).seccompFilter(test.sc, defaultCapabilities)
 		if err != nil || (filter != nil) != test.want {
 			t.Errorf("%s: got a filter: %v (%v), want %v", test.why, filter != nil, err, test.want)
 		}
 	}
 	allowed := func(caps []string, call string) bool {
-		filter, err := seccompFilter(v1.SecurityContext{}, caps)
+		filter, err := new(Spec).seccompFilter(v1.SecurityContext{}, caps)
 		must(t, err)
 		if slices.Contains(filter.Architectures, "x32") {
 			t.Error("the filter has x32")
@@ -82,6 +85,25 @@ func TestSeccompFilter(t *testing.T) {
 	}
 	if allowed(defaultCapabilities, "mount") || !allowed([]string{"CAP_SYS_ADMIN"}, "mount") || !allowed(nil, "read") {
 		t.Error("mount is allowed with CAP_SYS_ADMIN alone, and read always: it is not so")
+	}
+}
+
+func TestProcMount(t *testing.T) {
+	unmasked, usual := v1.UnmaskedProcMount, v1.DefaultProcMount
+	for _, test := range []struct {
+		sc   v1.SecurityContext
+		want bool
+	}{
+		{v1.SecurityContext{}, true},
+		{v1.SecurityContext{ProcMount: &usual}, true},
+		{v1.SecurityContext{ProcMount: &unmasked}, false},
+		{v1.SecurityContext{Privileged: ptr(true)}, false},
+	} {
+		var c configs.Config
+		restrict(&c, test.sc)
+		if got := slices.Contains(c.MaskPaths, "/proc/kcore"); got != test.want || slices.Contains(c.ReadonlyPaths, "/proc/sys") != test.want {
+			t.Errorf("%+v: got %v and %v", test.sc, c.MaskPaths, c.ReadonlyPaths)
+		}
 	}
 }
 

@@ -2,14 +2,13 @@ package runtime
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/moby/profiles/seccomp"
 	"github.com/moby/sys/capability"
 	"github.com/opencontainers/runc/libcontainer/configs"
-	"github.com/opencontainers/runc/libcontainer/specconv"
-	"github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -20,8 +19,10 @@ var defaultCapabilities = []string{
 	"CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
 }
 
-// capabilities are the default set with drop and add applied, drop first, as
-// containerd does: `drop: [ALL], add: [X]` leaves X.
+// capabilities are the default set with the container's changes, in the order of
+// containerd (WithCapabilities): all are added, then all dropped, then single
+// ones added, then single ones dropped. `drop: [ALL], add: [X]` leaves X, and
+// what is both added and dropped is dropped.
 func capabilities(sc v1.SecurityContext) ([]string, error) {
 	if isTrue(sc.Privileged) {
 		return ownCapabilities()
@@ -40,9 +41,6 @@ func capabilities(sc v1.SecurityContext) ([]string, error) {
 	if hasAll(sc.Capabilities.Drop) {
 		set = nil
 	}
-	for _, c := range sc.Capabilities.Drop {
-		set = slices.DeleteFunc(set, func(have string) bool { return have == capabilityName(c) })
-	}
 	for _, c := range sc.Capabilities.Add {
 		name := capabilityName(c)
 		if name == "CAP_ALL" || slices.Contains(set, name) {
@@ -52,6 +50,9 @@ func capabilities(sc v1.SecurityContext) ([]string, error) {
 			return nil, &ConfigError{fmt.Sprintf("unknown capability %q", c)}
 		}
 		set = append(set, name)
+	}
+	for _, c := range sc.Capabilities.Drop {
+		set = slices.DeleteFunc(set, func(have string) bool { return have == capabilityName(c) })
 	}
 	return set, nil
 }
@@ -95,32 +96,8 @@ func capabilitySets(names []string) *configs.Capabilities {
 	return &configs.Capabilities{Bounding: names, Effective: names, Permitted: names}
 }
 
-// seccompFilter is RuntimeDefault where nothing is said, as under a kubelet
-// with seccompDefault. The profile's rules for x32 are left out: that ABI is off
-// in the kernels of the distributions, and libseccomp needs half of its 11 ms,
-// at every start and every exec, to compile them. A program that uses x32 all
-// the same is killed, as by a filter of one architecture.
-func seccompFilter(sc v1.SecurityContext, names []string) (*configs.Seccomp, error) {
-	if isTrue(sc.Privileged) {
-		return nil, nil
-	}
-	if sc.SeccompProfile != nil && sc.SeccompProfile.Type == v1.SeccompProfileTypeUnconfined {
-		return nil, nil
-	}
-	caps := &specs.LinuxCapabilities{Bounding: names, Effective: names, Permitted: names}
-	profile, err := seccomp.GetDefaultProfile(&specs.Spec{Process: &specs.Process{Capabilities: caps}})
-	if err != nil {
-		return nil, fmt.Errorf("build the RuntimeDefault seccomp profile: %w", err)
-	}
-	profile.Architectures = slices.DeleteFunc(profile.Architectures, func(a specs.Arch) bool { return a == specs.ArchX32 })
-	filter, err := specconv.SetupSeccomp(profile)
-	if err != nil {
-		return nil, fmt.Errorf("build the RuntimeDefault seccomp profile: %w", err)
-	}
-	return filter, nil
-}
-
-// Paths that tell or change too much of the machine: those of containerd.
+// Paths that tell or change too much of the machine: those of the kubelet
+// (pkg/securitycontext, ConvertToRuntimeMaskedPaths).
 var (
 	maskedPaths = []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
@@ -129,3 +106,22 @@ var (
 	}
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
+
+// restrict hides those paths from the container, unless it is privileged or has
+// procMount Unmasked.
+func restrict(config *configs.Config, sc v1.SecurityContext) {
+	if isTrue(sc.Privileged) || sc.ProcMount != nil && *sc.ProcMount == v1.UnmaskedProcMount {
+		return
+	}
+	config.MaskPaths, config.ReadonlyPaths = append(throttling(), maskedPaths...), readonlyPaths
+}
+
+// throttling are the directories that tell how hot each processor is, and so what
+// others do on it. Virtual machines have none.
+func throttling() []string {
+	if _, err := os.Stat("/sys/devices/system/cpu/cpu0/thermal_throttle"); err != nil {
+		return nil
+	}
+	found, _ := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")
+	return found
+}

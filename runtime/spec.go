@@ -39,6 +39,8 @@ type Spec struct {
 	PausePID  int    // holds the namespaces to join
 	Cgroup    string // absolute
 	OOMScore  int
+	// SeccompDirs hold the seccomp profiles of the machine; the first that has one counts.
+	SeccompDirs []string
 }
 
 // ConfigError is a container that cannot be configured from its spec and its

@@ -23,7 +23,8 @@ type Identity struct {
 }
 
 // identity resolves the user in the image's own files: runAsUser and runAsGroup
-// before the image's USER, groups of /etc/group and supplementalGroups added.
+// before the image's USER, groups of /etc/group (unless the pod's policy is Strict)
+// and supplementalGroups added.
 func (s *Spec) identity(sc v1.SecurityContext) (Identity, error) {
 	spec := s.Image.User
 	if sc.RunAsUser != nil {
@@ -42,6 +43,9 @@ func (s *Spec) identity(sc v1.SecurityContext) (Identity, error) {
 		return Identity{}, &ConfigError{fmt.Sprintf("user %q is not in the image's /etc/passwd and /etc/group: %v", spec, err)}
 	}
 	id := Identity{UID: found.Uid, GID: found.Gid, Groups: found.Sgids}
+	if s.strictGroups() {
+		id.Groups = nil
+	}
 	if sc.RunAsGroup != nil {
 		id.GID = int(*sc.RunAsGroup)
 	}
@@ -60,6 +64,12 @@ func (s *Spec) identity(sc v1.SecurityContext) (Identity, error) {
 		id.Groups = slices.Insert(id.Groups, 0, id.GID)
 	}
 	return id, s.checkNonRoot(sc, id)
+}
+
+// strictGroups: the groups that the image's /etc/group gives its user do not count.
+func (s *Spec) strictGroups() bool {
+	pod := s.Pod.Spec.SecurityContext
+	return pod != nil && pod.SupplementalGroupsPolicy != nil && *pod.SupplementalGroupsPolicy == v1.SupplementalGroupsPolicyStrict
 }
 
 // checkNonRoot applies runAsNonRoot with the kubelet's words.

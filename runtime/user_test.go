@@ -74,6 +74,25 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// TestStrictGroups: what the image's /etc/group says does not count, what the
+// manifest and /etc/passwd say does.
+func TestStrictGroups(t *testing.T) {
+	policy := v1.SupplementalGroupsPolicyStrict
+	s := Spec{
+		Rootfs: tree(t), Image: Image{User: "web"}, Container: &v1.Container{},
+		Pod: &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{
+			SupplementalGroups: []int64{7}, FSGroup: ptr(int64(8)), SupplementalGroupsPolicy: &policy,
+		}}},
+	}
+	for group, want := range map[*int64][]int{nil: {1001, 7, 8}, ptr(int64(2000)): {2000, 7, 8}} {
+		got, err := s.identity(v1.SecurityContext{RunAsGroup: group})
+		must(t, err)
+		if got.UID != 1000 || !sameGroups(got.Groups, want) {
+			t.Errorf("got %+v, want the groups %v", got, want)
+		}
+	}
+}
+
 func sameGroups(a, b []int) bool {
 	in := func(list []int) map[int]bool {
 		set := map[int]bool{}

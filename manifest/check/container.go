@@ -151,6 +151,9 @@ func validatePodSecurity(s *v1.PodSecurityContext, path *field.Path) field.Error
 	if s.FSGroupChangePolicy != nil {
 		errs = append(errs, oneOf(path.Child("fsGroupChangePolicy"), *s.FSGroupChangePolicy, v1.FSGroupChangeOnRootMismatch, v1.FSGroupChangeAlways)...)
 	}
+	if s.SupplementalGroupsPolicy != nil {
+		errs = append(errs, oneOf(path.Child("supplementalGroupsPolicy"), *s.SupplementalGroupsPolicy, v1.SupplementalGroupsPolicyMerge, v1.SupplementalGroupsPolicyStrict)...)
+	}
 	return append(errs, validateSeccomp(s.SeccompProfile, path.Child("seccompProfile"))...)
 }
 
@@ -195,5 +198,18 @@ func validateSeccomp(s *v1.SeccompProfile, path *field.Path) field.ErrorList {
 	case s.Type == "":
 		return field.ErrorList{field.Required(path.Child("type"), "type is required when seccompProfile is set")}
 	}
-	return oneOf(path.Child("type"), s.Type, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined)
+	return append(validateSeccompFile(s, path.Child("localhostProfile")),
+		oneOf(path.Child("type"), s.Type, v1.SeccompProfileTypeLocalhost, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined)...)
+}
+
+func validateSeccompFile(s *v1.SeccompProfile, path *field.Path) field.ErrorList {
+	switch {
+	case s.Type == v1.SeccompProfileTypeLocalhost && s.LocalhostProfile == nil:
+		return field.ErrorList{field.Required(path, "must be set when seccomp type is Localhost")}
+	case s.Type == v1.SeccompProfileTypeLocalhost:
+		return descending(path, *s.LocalhostProfile)
+	case s.LocalhostProfile != nil:
+		return field.ErrorList{field.Invalid(path, s, "can only be set when seccomp type is Localhost")}
+	}
+	return nil
 }
