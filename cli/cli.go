@@ -141,7 +141,7 @@ func newProgram(a *app) *cli.App {
 func commands(a *app) []*cli.Command {
 	all := []*cli.Command{
 		upCommand(a), psCommand(a), logsCommand(a), execCommand(a), downCommand(a),
-		validateCommand(a), imageCommand(a), versionCommand(a), monitorCommand(a),
+		validateCommand(a), explainCommand(a), imageCommand(a), versionCommand(a), monitorCommand(a),
 	}
 	for _, c := range all {
 		settle(c)

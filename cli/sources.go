@@ -181,12 +181,16 @@ func looksLikeFile(arg string) bool {
 	return err == nil
 }
 
-// tellNotes prints what a manifest has that is skipped or has no meaning here.
+// tellNotes prints what a manifest has that is skipped or has no meaning here; -v says why.
 func (a *app) tellNotes(o *manifest.Objects) {
 	for _, s := range o.Skipped {
 		a.notef("%s:%d: %s %q is skipped: podrun runs Pods\n", s.File, s.Line, s.Kind, s.Name)
 	}
 	for _, n := range o.Ignored {
-		a.notef("%s:%d:%d: %s: %s\n", n.File, n.Line, n.Column, n.Path, n.Text)
+		why := ""
+		if a.verbose {
+			why = ": " + n.Text
+		}
+		a.notef("%s: %s: has no meaning on one machine%s\n", n.Position, n.Path, why)
 	}
 }

@@ -15,7 +15,7 @@ honoured  -         apiVersion kind metadata
 honoured  metadata  name namespace labels annotations
 refused   metadata  generateName : podrun makes no names up, give the object a metadata.name
 ignored   metadata  uid resourceVersion generation selfLink creationTimestamp deletionTimestamp deletionGracePeriodSeconds managedFields : is set by the server, never by a manifest
-ignored   metadata  ownerReferences finalizers : has no meaning on one machine: no controller acts on it
+ignored   metadata  ownerReferences finalizers : no controller acts on it
 `
 
 const podTable = `
@@ -26,7 +26,7 @@ honoured  spec  containers initContainers volumes restartPolicy terminationGrace
 refused   spec  activeDeadlineSeconds : not yet
 refused   spec  readinessGates : not yet
 honoured  spec.readinessGates[]  conditionType
-ignored   spec  nodeName nodeSelector affinity tolerations topologySpreadConstraints schedulerName=default-scheduler schedulingGroup priority priorityClassName preemptionPolicy overhead : has no meaning on one machine: nothing is scheduled
+ignored   spec  nodeName nodeSelector affinity tolerations topologySpreadConstraints schedulerName=default-scheduler schedulingGroup priority priorityClassName preemptionPolicy overhead : nothing is scheduled
 honoured  spec  dnsConfig
 honoured  spec  dnsPolicy hostNetwork hostname
 honoured  spec.dnsConfig  nameservers searches options
@@ -36,10 +36,10 @@ honoured  spec.hostAliases[]  ip hostnames
 honoured  spec  subdomain
 honoured  spec  setHostnameAsFQDN
 honoured  spec  hostnameOverride
-ignored   spec  serviceAccountName serviceAccount automountServiceAccountToken : has no meaning on one machine: there is no API server to log in to
+ignored   spec  serviceAccountName serviceAccount automountServiceAccountToken : there is no API server to log in to
 refused   spec  imagePullSecrets : not yet: credentials come from docker's config file (docker login writes it)
 honoured  spec.imagePullSecrets[]  name
-ignored   spec  enableServiceLinks : has no meaning on one machine: there are no Services
+ignored   spec  enableServiceLinks : there are no Services
 refused   spec  hostPID : not yet
 refused   spec  hostIPC : not yet
 refused   spec  shareProcessNamespace : not yet
@@ -166,7 +166,7 @@ honoured  spec.volumes[].ephemeral.volumeClaimTemplate.metadata  labels annotati
 ignored   spec.volumes[].ephemeral.volumeClaimTemplate.metadata  name namespace generateName uid resourceVersion generation selfLink creationTimestamp deletionTimestamp deletionGracePeriodSeconds managedFields ownerReferences finalizers : the claim's name and the rest follow from the Pod
 honoured  spec.volumes[].ephemeral.volumeClaimTemplate.spec  accessModes resources volumeMode
 honoured  spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources  requests limits
-ignored   spec.volumes[].ephemeral.volumeClaimTemplate.spec  storageClassName volumeAttributesClassName volumeName selector : has no meaning on one machine: a claim is a directory of its own
+ignored   spec.volumes[].ephemeral.volumeClaimTemplate.spec  storageClassName volumeAttributesClassName volumeName selector : a claim is a directory of its own
 refused   spec.volumes[].ephemeral.volumeClaimTemplate.spec  dataSource dataSourceRef : a claim starts empty, an init container can fill it
 refused   spec.volumes[]  image : not yet
 honoured  spec.volumes[].image  reference pullPolicy
@@ -184,7 +184,7 @@ const claimTable = `
 honoured  -     spec
 honoured  spec  accessModes resources volumeMode
 honoured  spec.resources  requests limits
-ignored   spec  storageClassName volumeAttributesClassName volumeName selector : has no meaning on one machine: a claim is a directory of its own, which outlives its Pods
+ignored   spec  storageClassName volumeAttributesClassName volumeName selector : a claim is a directory of its own, which outlives its Pods
 refused   spec  dataSource dataSourceRef : a claim starts empty, an init container can fill it
 ignored   -     status : is what a server reports, not what a manifest asks for
 `
