@@ -141,7 +141,7 @@ func newProgram(a *app) *cli.App {
 func commands(a *app) []*cli.Command {
 	all := []*cli.Command{
 		upCommand(a), psCommand(a), logsCommand(a), execCommand(a), downCommand(a),
-		validateCommand(a), explainCommand(a), imageCommand(a), versionCommand(a), monitorCommand(a),
+		getCommand(a), validateCommand(a), explainCommand(a), imageCommand(a), versionCommand(a), monitorCommand(a),
 	}
 	for _, c := range all {
 		settle(c)
@@ -161,7 +161,7 @@ func settle(c *cli.Command) {
 
 // habits are what users of kubectl, docker and podman type first.
 var habits = map[string]string{
-	"get": "ps", "list": "ps", "describe": "ps -o yaml", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
+	"list": "ps", "describe": "ps -o yaml", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
 	"delete": "down", "stop": "down", "rm": "down", "kill": "down --force", "log": "logs",
 	"images": "image ls", "pull": "image pull", "import": "image import", "load": "image load", "rmi": "image rm", "help": "--help",
 }

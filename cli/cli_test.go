@@ -56,7 +56,7 @@ func TestHelp(t *testing.T) {
 
 // -n is on every command that names pods, and on no other.
 func TestNamespaceFlag(t *testing.T) {
-	named := []string{"up", "ps", "logs", "exec", "down", "validate"}
+	named := []string{"up", "ps", "logs", "exec", "down", "get", "validate"}
 	eachCommand(newProgram(&app{}).Commands, nil, func(path []string, c *cli.Command) {
 		got := find(c.Flags, "n") != nil && find(c.Flags, "namespace") != nil
 		if want := slices.Contains(named, strings.Join(path, " ")); got != want {
@@ -77,7 +77,9 @@ func TestUsageErrors(t *testing.T) {
 		{"up", "up needs a FILE"},
 		{"up " + pod + " --timeout soon", `invalid value "soon"`},
 		{"up " + pod + " --pull Sometimes", "want Always, IfNotPresent or Never"},
-		{"up " + filepath.Join(dir, "config.yaml"), "the manifest has no Pod to run"},
+		{"get", "get needs a kind"},
+		{"get nosuch", "want configmap, secret, pvc or pod"},
+		{"get cm -o nosuch", "want wide, json, yaml or name"},
 		{"up " + filepath.Join(dir, "empty.yaml"), "empty.yaml"},
 		{"up " + pod + " --namespace", "flag needs an argument"},
 		{"down web -n", "flag needs an argument"},

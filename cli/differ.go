@@ -11,8 +11,7 @@ import (
 	"podrun/state"
 )
 
-// differences names the fields in which two manifests of a pod differ, with
-// the configuration that they refer to.
+// differences names the fields in which two manifests of a pod differ.
 func differences(old, new *state.Record) []string {
 	var paths []string
 	compare(&paths, "", comparable(old), comparable(new))
@@ -25,7 +24,7 @@ func comparable(r *state.Record) any {
 	p.UID = ""
 	data, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"labels": p.Labels, "annotations": p.Annotations},
-		"spec":     p.Spec, "configMaps": dataOf(r), "secrets": secretsOf(r),
+		"spec":     p.Spec,
 	})
 	if err != nil {
 		return nil
@@ -35,22 +34,6 @@ func comparable(r *state.Record) any {
 		return nil
 	}
 	return v
-}
-
-func dataOf(r *state.Record) map[string]any {
-	m := map[string]any{}
-	for name, c := range r.ConfigMaps {
-		m[name] = map[string]any{"data": c.Data, "binaryData": c.BinaryData}
-	}
-	return m
-}
-
-func secretsOf(r *state.Record) map[string]any {
-	m := map[string]any{}
-	for name, s := range r.Secrets {
-		m[name] = map[string]any{"data": s.Data, "type": s.Type}
-	}
-	return m
 }
 
 func compare(paths *[]string, path string, a, b any) {
@@ -80,16 +63,10 @@ func compare(paths *[]string, path string, a, b any) {
 		}
 		return
 	}
-	*paths = append(*paths, path+": "+change(path, a, b))
+	*paths = append(*paths, path+": "+show(a)+" -> "+show(b))
 }
 
-// change shows short values, and never those of a secret.
-func change(path string, a, b any) string {
-	if strings.HasPrefix(path, "secrets") {
-		return "changed"
-	}
-	return show(a) + " -> " + show(b)
-}
+// show is a value, if it is a short one.
 
 func show(v any) string {
 	if v == nil {

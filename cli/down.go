@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	v1 "k8s.io/api/core/v1"
 
 	"podrun/manifest"
 	"podrun/monitor"
@@ -31,14 +32,14 @@ func downCommand(a *app) *cli.Command {
 	var o downOptions
 	return &cli.Command{
 		Name:      "down",
-		Usage:     "end pods and remove all that was made for them",
+		Usage:     "end pods and remove all that was made for them; of manifests also what is kept",
 		ArgsUsage: "FILE...|POD...",
 		Flags: []cli.Flag{
 			namespaceFlag(&o.namespace),
 			&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "all pods of all namespaces"},
 			&cli.Int64Flag{Name: "grace-period", Value: -1, Destination: &o.grace, Usage: "`SECONDS` between the stop signal and SIGKILL; the pod's own where left out"},
 			&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "kill at once, and end a pod whose monitor does not answer"},
-			&cli.BoolFlag{Name: "volumes", Destination: &o.volumes, Usage: "also remove the named volumes that the pods use"},
+			&cli.BoolFlag{Name: "volumes", Destination: &o.volumes, Usage: "also remove the named volumes that the pods use, and their data"},
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() == o.all {
@@ -65,7 +66,8 @@ type down struct {
 	*app
 	options *downOptions
 	store   *state.Store
-	claims  []claimRef // of the given manifests and pods
+	objects []state.Object // of the given manifests
+	claims  []claimRef     // of the given manifests and pods
 }
 
 type claimRef struct{ namespace, name string }
@@ -93,6 +95,7 @@ func (d *down) targets(ctx context.Context, args []string, namespaceSet bool) ([
 		for _, p := range objects.Pods {
 			wanted = append(wanted, state.Ref{Namespace: p.Namespace, Name: p.Name})
 		}
+		d.objects = objectsOf(objects)
 		for _, c := range objects.Claims {
 			d.claims = append(d.claims, claimRef{c.Namespace, c.Name})
 		}
@@ -140,10 +143,10 @@ func (d *down) run(ctx context.Context, refs []state.Ref) error {
 		})
 	}
 	all.Wait()
-	if d.options.volumes && len(errs) == 0 {
-		errs = append(errs, d.removeClaims())
+	if len(errs) > 0 {
+		return errors.Join(errs...)
 	}
-	return errors.Join(errs...)
+	return errors.Join(d.removeObjects(), d.removeClaims())
 }
 
 func (d *down) one(ctx context.Context, ref state.Ref, mu *sync.Mutex) error {
@@ -169,19 +172,15 @@ func (d *down) one(ctx context.Context, ref state.Ref, mu *sync.Mutex) error {
 	return d.remove(ctx, f, grace)
 }
 
-// removeClaims removes the data of claims that no pod uses any more.
+// removeClaims removes the data of claims that no pod uses any more, and with it
+// what is kept of them.
 func (d *down) removeClaims() error {
-	refs, err := d.store.Names("")
+	if !d.options.volumes {
+		return nil
+	}
+	used, err := usedClaims(d.store)
 	if err != nil {
 		return err
-	}
-	used := map[claimRef]string{}
-	for _, ref := range refs {
-		if r, err := d.store.ReadRecord(ref.UID); err == nil {
-			for _, c := range claimsOf(r) {
-				used[c] = ref.Name
-			}
-		}
 	}
 	slices.SortFunc(d.claims, func(a, b claimRef) int { return strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name) })
 	var errs []error
@@ -193,6 +192,9 @@ func (d *down) removeClaims() error {
 		if err := volumes.RemoveClaim(claimPath(d.store, c.namespace, c.name)); err != nil {
 			errs = append(errs, err)
 			continue
+		}
+		if err := d.forget(c.namespace, c.name, &v1.PersistentVolumeClaim{}); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
 		}
 		d.printf("volume/%s removed\n", c.name)
 	}

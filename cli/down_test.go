@@ -113,7 +113,7 @@ func TestRemoveClaims(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	d := down{app: &app{Streams: Streams{Out: &out, Err: &out}}, options: &downOptions{}, store: s}
+	d := down{app: &app{Streams: Streams{Out: &out, Err: &out}}, options: &downOptions{volumes: true}, store: s}
 	d.claims = []claimRef{{"default", "old"}, {"default", "data"}, {"default", "old"}}
 	if err := d.removeClaims(); err != nil {
 		t.Fatal(err)

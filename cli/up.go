@@ -33,7 +33,7 @@ func upCommand(a *app) *cli.Command {
 	var o upOptions
 	return &cli.Command{
 		Name:      "up",
-		Usage:     "run the pods of manifests",
+		Usage:     "run the pods of manifests, and keep their ConfigMaps, Secrets and claims",
 		ArgsUsage: "FILE...",
 		Description: "FILE is a manifest, a directory of manifests, a URL, or - for standard input. up returns when every container\n" +
 			"has started and is ready, or has finished. A pod whose restartPolicy lets it finish has a second to do so at once.",
@@ -58,8 +58,8 @@ func upCommand(a *app) *cli.Command {
 				return err
 			}
 			a.tellNotes(objects)
-			if len(objects.Pods) == 0 {
-				return usagef("the manifest has no Pod to run")
+			if len(objects.Pods) == 0 && len(objectsOf(objects)) == 0 {
+				return usagef("the manifest has no Pod to run, and nothing to keep for one")
 			}
 			u, err := newUp(a, &o, objects)
 			if err != nil {
@@ -86,39 +86,51 @@ type up struct {
 	*app
 	options *upOptions
 	store   *state.Store
+	objects *manifest.Objects
 	records []*state.Record
 }
 
-// newUp turns the pods into records, once everything that they refer to is known.
+// newUp turns the pods into records.
 func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 	store, err := a.store()
 	if err != nil {
 		return nil, err
 	}
-	u := &up{app: a, options: o, store: store}
-	known := func(kind, namespace, name string) bool {
-		if kind != "PersistentVolumeClaim" {
-			return false
-		}
-		_, err := os.Stat(claimPath(store, namespace, name))
-		return err == nil
-	}
+	u := &up{app: a, options: o, store: store, objects: objects}
 	var problems manifest.Problems
 	for _, p := range objects.Pods {
-		refs, missing := objects.References(p, known)
+		missing, err := u.missing(p)
+		if err != nil {
+			return nil, err
+		}
 		problems = append(problems, missing...)
 		p.UID = types.UID(state.NewUID())
 		u.records = append(u.records, &state.Record{
 			Created: time.Now().Truncate(time.Second), LogDir: store.LogDir,
 			Subnet: a.subnet, LinkPrefix: a.linkPrefix,
 			PullPolicy: v1.PullPolicy(o.pull), Insecure: o.insecure.Value(), MaxPIDs: o.maxPIDs,
-			Pod: p, ConfigMaps: refs.ConfigMaps, Secrets: refs.Secrets, Claims: refs.Claims,
+			Pod: p,
 		})
 	}
 	if len(problems) > 0 {
 		return nil, &exitError{exitUsage, complaint{problems}}
 	}
 	return u, nil
+}
+
+// missing is what the pod refers to and nobody has.
+func (u *up) missing(p *v1.Pod) (manifest.Problems, error) {
+	kept, err := monitor.Objects(u.store, p)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range manifest.NamesOf(&p.Spec).Claims {
+		// Data that a claim has left behind is as good as the claim.
+		if _, err := os.Stat(claimPath(u.store, p.Namespace, name)); err == nil && kept.Claims[name] == nil {
+			kept.Claims[name] = &v1.PersistentVolumeClaim{}
+		}
+	}
+	return u.objects.Missing(p, kept), nil
 }
 
 // run brings up all pods, each as far as it comes.
@@ -134,6 +146,13 @@ func (u *up) run(ctx context.Context) error {
 		}
 	}
 	if err := u.makeImagesPresent(ctx, fresh); err != nil {
+		return err
+	}
+	changed, err := u.keepObjects(u.store, u.objects)
+	if err != nil {
+		return err
+	}
+	if err := u.tellPods(ctx, u.store, changed); err != nil {
 		return err
 	}
 	errs := make([]error, len(fresh))

@@ -26,8 +26,7 @@ func validateCommand(a *app) *cli.Command {
 			a.tellNotes(objects)
 			for _, p := range objects.Pods {
 				a.printf("pod/%s is valid\n", p.Name)
-				_, missing := objects.References(p, func(string, string, string) bool { return false })
-				for _, m := range missing {
+				for _, m := range objects.Missing(p, manifest.References{}) {
 					a.notef("note: %s\n", m.Error())
 				}
 			}

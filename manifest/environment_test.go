@@ -36,7 +36,7 @@ spec:
 		t.Fatal(err)
 	}
 	pod := o.Pods[0]
-	references, _ := o.References(pod, nil)
+	references := o.references()
 	pod.UID = "uid-1"
 	pod.Spec.NodeName = "machine"
 	pod.Status.HostIP, pod.Status.HostIPs = "192.0.2.1", []v1.HostIP{{IP: "192.0.2.1"}, {IP: "2001:db8::1"}}

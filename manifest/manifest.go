@@ -86,6 +86,11 @@ func Parse(sources []Source, o Options) (*Objects, error) {
 	return p.objects, nil
 }
 
+// ProblemAt is a complaint about a field of one of these objects, where its manifest has it.
+func (o *Objects) ProblemAt(object metav1.Object, path, text string) Problem {
+	return o.places[object].ProblemAt(path, text)
+}
+
 type parser struct {
 	options  Options
 	objects  *Objects

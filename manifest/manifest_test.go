@@ -175,7 +175,8 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("complaints that are not one line each: %q", err)
 		}
 		for _, pod := range o.Pods {
-			references, _ := o.References(pod, nil)
+			references := o.references()
+			o.Missing(pod, References{})
 			for i := range pod.Spec.Containers {
 				c := &pod.Spec.Containers[i]
 				env, _ := Environment(EnvSource{Pod: pod, Container: c, References: references})

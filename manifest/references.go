@@ -4,29 +4,22 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// References are the objects that one Pod names, by name, as far as the sources define them. They are
-// shared with Objects.
+// References are the objects that one Pod names, by name, as far as there are any.
 type References struct {
 	ConfigMaps map[string]*v1.ConfigMap
 	Secrets    map[string]*v1.Secret
 	Claims     map[string]*v1.PersistentVolumeClaim
 }
 
-// References gathers what a Pod of these objects refers to. What is missing and not optional, an object or
-// a key of it, is a Problem at the place of the reference. known, which may be nil, tells whether the
-// machine has an object that no source defines: a claim of an earlier up. Such an object is no Problem,
-// and is not in the answer.
-func (o *Objects) References(pod *v1.Pod, known func(kind, namespace, name string) bool) (References, Problems) {
-	if known == nil {
-		known = func(string, string, string) bool { return false }
-	}
-	g := gatherer{
-		objects: o, pod: pod, known: known,
-		found: References{map[string]*v1.ConfigMap{}, map[string]*v1.Secret{}, map[string]*v1.PersistentVolumeClaim{}},
-	}
+// Missing tells what a Pod of these objects refers to and nobody has: each object, or key of it, that is
+// not optional is a Problem at the place of the reference. kept are objects of earlier ups; those of the
+// sources go before them.
+func (o *Objects) Missing(pod *v1.Pod, kept References) Problems {
+	g := gatherer{objects: o, pod: pod, kept: kept}
 	spec, path := &pod.Spec, field.NewPath("spec")
 	for i := range spec.Volumes {
 		g.volume(&spec.Volumes[i].VolumeSource, path.Child("volumes").Index(i))
@@ -37,14 +30,13 @@ func (o *Objects) References(pod *v1.Pod, known func(kind, namespace, name strin
 	for i := range spec.Containers {
 		g.container(&spec.Containers[i], path.Child("containers").Index(i))
 	}
-	return g.found, g.problems.Sort()
+	return g.problems.Sort()
 }
 
 type gatherer struct {
 	objects  *Objects
 	pod      *v1.Pod
-	known    func(kind, namespace, name string) bool
-	found    References
+	kept     References
 	problems Problems
 }
 
@@ -119,41 +111,38 @@ func (g *gatherer) env(from *v1.EnvVarSource, path *field.Path) {
 
 // configMap finds a ConfigMap of the Pod's namespace; nil if there is none, which is a Problem unless it is optional.
 func (g *gatherer) configMap(name string, opt *bool, at *field.Path) *v1.ConfigMap {
-	for _, cm := range g.objects.ConfigMaps {
-		if cm.Name == name && cm.Namespace == g.pod.Namespace {
-			g.found.ConfigMaps[name] = cm
-			return cm
-		}
-	}
-	if !optional(opt) && !g.known("ConfigMap", g.pod.Namespace, name) {
+	found := named(g.objects.ConfigMaps, g.kept.ConfigMaps, g.pod.Namespace, name)
+	if found == nil && !optional(opt) {
 		g.complain(at, "%s", notFound("configmap", name))
 	}
-	return nil
+	return found
 }
 
 func (g *gatherer) secret(name string, opt *bool, at *field.Path) *v1.Secret {
-	for _, s := range g.objects.Secrets {
-		if s.Name == name && s.Namespace == g.pod.Namespace {
-			g.found.Secrets[name] = s
-			return s
-		}
-	}
-	if !optional(opt) && !g.known("Secret", g.pod.Namespace, name) {
+	found := named(g.objects.Secrets, g.kept.Secrets, g.pod.Namespace, name)
+	if found == nil && !optional(opt) {
 		g.complain(at, "%s", notFound("secret", name))
 	}
-	return nil
+	return found
 }
 
 func (g *gatherer) claim(name string, at *field.Path) {
-	for _, c := range g.objects.Claims {
-		if c.Name == name && c.Namespace == g.pod.Namespace {
-			g.found.Claims[name] = c
-			return
-		}
-	}
-	if !g.known("PersistentVolumeClaim", g.pod.Namespace, name) {
+	if named(g.objects.Claims, g.kept.Claims, g.pod.Namespace, name) == nil {
 		g.complain(at, "%s", notFound("persistentvolumeclaim", name))
 	}
+}
+
+// named finds an object in the sources, or among the kept ones.
+func named[T any, P interface {
+	*T
+	metav1.Object
+}](sources []P, kept map[string]P, namespace, name string) P {
+	for _, o := range sources {
+		if o.GetName() == name && o.GetNamespace() == namespace {
+			return o
+		}
+	}
+	return kept[name]
 }
 
 func hasKey(cm *v1.ConfigMap, key string) bool {

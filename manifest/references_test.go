@@ -1,10 +1,11 @@
 package manifest
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"testing"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 const referring = `apiVersion: v1
@@ -33,12 +34,27 @@ spec:
     - {name: C, valueFrom: {secretKeyRef: {name: env-secret, key: gone, optional: true}}}
 `
 
+// references are all objects of the sources, whatever their namespace.
+func (o *Objects) references() References {
+	r := References{map[string]*v1.ConfigMap{}, map[string]*v1.Secret{}, map[string]*v1.PersistentVolumeClaim{}}
+	for _, c := range o.ConfigMaps {
+		r.ConfigMaps[c.Name] = c
+	}
+	for _, s := range o.Secrets {
+		r.Secrets[s.Name] = s
+	}
+	for _, c := range o.Claims {
+		r.Claims[c.Name] = c
+	}
+	return r
+}
+
 func TestReferencesThatAreMissing(t *testing.T) {
 	o, err := Parse([]Source{{"f", []byte(referring)}}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, problems := o.References(o.Pods[0], nil)
+	problems := o.Missing(o.Pods[0], References{})
 	want := `f:7:23: spec.volumes[0].configMap.name: configmap "volume-config" not found
 f:9:26: spec.volumes[1].secret.secretName: secret "volume-secret" not found
 f:11:40: spec.volumes[2].persistentVolumeClaim.claimName: persistentvolumeclaim "data" not found
@@ -48,17 +64,35 @@ f:23:50: spec.containers[0].env[1].valueFrom.secretKeyRef.name: secret "env-secr
 	if got := problems.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	var asked []string
-	references, problems := o.References(o.Pods[0], func(kind, namespace, name string) bool {
-		asked = append(asked, kind+" "+namespace+"/"+name)
-		return true
-	})
-	if len(problems) > 0 || len(references.Claims) > 0 {
-		t.Errorf("got %v and %v, want no complaint of what the machine has, and nothing of it", problems, references)
+	kept := References{
+		ConfigMaps: map[string]*v1.ConfigMap{"env-config": {Data: map[string]string{"gone": ""}}, "volume-config": {BinaryData: map[string][]byte{"here": nil, "gone": nil}}},
+		Secrets:    map[string]*v1.Secret{"env-secret": {}, "volume-secret": {Data: map[string][]byte{"gone": nil}}},
+		Claims:     map[string]*v1.PersistentVolumeClaim{"data": {}},
 	}
-	slices.Sort(asked)
-	if got, want := strings.Join(slices.Compact(asked), ", "), "ConfigMap default/env-config, ConfigMap default/volume-config, PersistentVolumeClaim default/data, Secret default/env-secret, Secret default/volume-secret"; got != want {
-		t.Errorf("asked for %s, want %s", got, want)
+	want = "f:23:67: spec.containers[0].env[1].valueFrom.secretKeyRef.key: couldn't find key gone in Secret default/env-secret"
+	if got := o.Missing(o.Pods[0], kept).Error(); got != want {
+		t.Errorf("with kept objects: got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestNamesOf(t *testing.T) {
+	o, err := Parse([]Source{{"f", []byte(referring)}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := NamesOf(&o.Pods[0].Spec)
+	for _, names := range []struct {
+		got  []string
+		want string
+	}{
+		{got.ConfigMaps, "env-config none volume-config"},
+		{got.Secrets, "env-secret none volume-secret"},
+		{got.Claims, "data"},
+	} {
+		slices.Sort(names.got)
+		if got := strings.Join(slices.Compact(names.got), " "); got != names.want {
+			t.Errorf("got %s, want %s", got, names.want)
+		}
 	}
 }
 
@@ -78,21 +112,12 @@ items:
 	if err != nil {
 		t.Fatal(err)
 	}
-	references, problems := o.References(o.Pods[0], nil)
+	problems := o.Missing(o.Pods[0], References{})
 	want := `f:7:74: spec.volumes[0].configMap.items[1].key: configmap references non-existent config key: gone
 f:9:55: spec.volumes[1].secret.items[0].key: references non-existent secret key: gone
 f:22:70: spec.containers[0].env[0].valueFrom.configMapKeyRef.key: couldn't find key gone in ConfigMap default/env-config
 f:23:67: spec.containers[0].env[1].valueFrom.secretKeyRef.key: couldn't find key gone in Secret default/env-secret`
 	if got := problems.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	for _, names := range []struct{ got, want string }{
-		{strings.Join(slices.Sorted(maps.Keys(references.ConfigMaps)), " "), "env-config volume-config"},
-		{strings.Join(slices.Sorted(maps.Keys(references.Secrets)), " "), "env-secret volume-secret"},
-		{strings.Join(slices.Sorted(maps.Keys(references.Claims)), " "), "data"},
-	} {
-		if names.got != names.want {
-			t.Errorf("got %s, want %s", names.got, names.want)
-		}
 	}
 }

@@ -164,10 +164,14 @@ func hostPorts(spec *v1.PodSpec) []netns.Port {
 	return ports
 }
 
-func (m *monitor) mountVolumes() (err error) {
+func (m *monitor) mountVolumes() error {
+	objects, err := m.references()
+	if err != nil {
+		return err
+	}
 	dir := m.store.PodDir(m.uid())
 	m.volumes, err = volumes.Mount(volumes.Spec{
-		Pod: m.pod, ConfigMaps: m.record.ConfigMaps, Secrets: m.record.Secrets,
+		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
 		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
 	})
 	if err != nil {

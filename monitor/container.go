@@ -176,8 +176,12 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 	if err := image.Mount(img, rootfs, dir); err != nil {
 		return nil, fmt.Errorf("mount image %s: %w", c.Image, err)
 	}
+	objects, err := m.references()
+	if err != nil {
+		return nil, err
+	}
 	env, err := manifest.Environment(manifest.EnvSource{
-		Pod: m.pod, Container: c, References: m.references(),
+		Pod: m.pod, Container: c, References: objects,
 		NodeCPU: *resource.NewQuantity(int64(goruntime.NumCPU()), resource.DecimalSI), NodeMemory: *resource.NewQuantity(machineMemory(), resource.BinarySI),
 	})
 	if err != nil {
@@ -209,10 +213,6 @@ const kubeletSeccomp = "/var/lib/kubelet/seccomp"
 // of a kubelet on the same machine.
 func (m containers) seccompDirs() []string {
 	return []string{filepath.Join(m.store.Root, "seccomp"), kubeletSeccomp}
-}
-
-func (m containers) references() manifest.References {
-	return manifest.References{ConfigMaps: m.record.ConfigMaps, Secrets: m.record.Secrets, Claims: m.record.Claims}
 }
 
 // machineMemory is the machine's memory in bytes.

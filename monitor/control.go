@@ -32,6 +32,9 @@ type Request struct {
 	Stop bool `json:"stop,omitempty"`
 	// GracePeriod in seconds replaces the pod's own.
 	GracePeriod *int64 `json:"gracePeriod,omitempty"`
+	// Refresh makes the pod follow the kept objects that it refers to. It is
+	// answered when it does.
+	Refresh bool `json:"refresh,omitempty"`
 }
 
 // Update is one thing that happened. Exactly one field is set, except that
@@ -41,6 +44,12 @@ type Update struct {
 	Event   *pod.Event    `json:"event,omitempty"`
 	NotMade string        `json:"notMade,omitempty"`
 	Ended   bool          `json:"ended,omitempty"`
+	Answer  *Answer       `json:"answer,omitempty"`
+}
+
+// Answer is what became of a request that is more than watching.
+type Answer struct {
+	Error string `json:"error,omitempty"`
 }
 
 // board shows updates to all who watch, and keeps what one who comes later
@@ -182,6 +191,16 @@ func (m *monitor) answer(conn *net.UnixConn) {
 	line, err := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadBytes('\n')
 	var r Request
 	if err != nil || json.Unmarshal(line, &r) != nil {
+		return
+	}
+	if r.Refresh {
+		<-m.lives
+		answer := &Answer{}
+		if err := m.refresh(); err != nil {
+			answer.Error = err.Error()
+		}
+		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+		json.NewEncoder(conn).Encode(Update{Answer: answer})
 		return
 	}
 	w := m.board.watch()

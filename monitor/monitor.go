@@ -55,7 +55,8 @@ type monitor struct {
 	pod     *v1.Pod    // the record's, with the addresses in its status
 	life    *pod.Life
 	board   board
-	memory  *os.File // the output positions of all containers
+	lives   chan struct{} // closed when there is a life
+	memory  *os.File      // the output positions of all containers
 
 	unbuilt    bool          // build has failed for a pod that runs
 	building   sync.Mutex    // of rebuild
@@ -117,7 +118,7 @@ func open(store *state.Store, uid string) (*monitor, error) {
 	}
 	m := &monitor{
 		store: store, pause: pause, pauseID: os.Getppid(),
-		attempts: map[string]*attempt{}, pulled: map[string]bool{},
+		attempts: map[string]*attempt{}, pulled: map[string]bool{}, lives: make(chan struct{}),
 	}
 	m.depart = sync.OnceValue(m.beginDeparture)
 	// The lock is held as long as pause or the monitor lives.
@@ -202,6 +203,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	}
 	m.life = pod.New(config)
 	m.board.ready(m.life)
+	close(m.lives)
 	containers{m}.watchAlive()
 	containers{m}.tellOwed(owed)
 	outcome, err := m.life.Run(ctx)

@@ -20,7 +20,9 @@ const (
 // old content or the new, never a part.
 func WriteFile(path string, data []byte, mode os.FileMode, d Durability) (err error) {
 	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".")
+	// A file's name may be as long as a name can be; that of the temporary has room for more.
+	base := filepath.Base(path)
+	tmp, err := os.CreateTemp(dir, "."+base[:min(len(base), 200)]+".")
 	if err != nil {
 		return err
 	}

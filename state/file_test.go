@@ -20,6 +20,7 @@ func TestWriteFile(t *testing.T) {
 			{"replaced", "a longer one", "short", 0o644},
 			{"empty", "full", "", 0o400},
 			{"a*b", "", "CreateTemp has a meaning for stars", 0o600},
+			{strings.Repeat("n", 255), "", "the longest name", 0o600},
 		} {
 			path := filepath.Join(t.TempDir(), test.name)
 			if test.old != "" {
@@ -47,7 +48,7 @@ func TestWriteFileThatCannotLeavesNothing(t *testing.T) {
 		{"a directory with an entry cannot be replaced", filepath.Join(dir, "full")},
 		{"no such directory", filepath.Join(dir, "none", "file")},
 		{"a file is no directory", filepath.Join("/proc/self/stat", "file")},
-		{"the name of the temporary file is too long", filepath.Join(dir, strings.Repeat("n", 250))},
+		{"the name is too long", filepath.Join(dir, strings.Repeat("n", 256))},
 	}
 	for _, test := range tests {
 		if err := WriteFile(test.path, []byte("x"), 0o600, Durable); err == nil {

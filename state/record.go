@@ -15,8 +15,10 @@ import (
 // Version of the files in a pod's directory. A reader refuses a later one.
 const Version = 1
 
-// Record is everything that is needed to run a pod, to find what was made for
-// it, and to undo it. It is written once, durably, before anything is made.
+// Record is everything that is needed to find what was made for a pod and to undo
+// it, and with the kept objects that the pod refers to all that is needed to run
+// it. It is written durably before anything is made; afterwards only the pod's
+// monitor replaces it, or who has the pod's lock where there is none.
 type Record struct {
 	Version    int
 	Created    time.Time
@@ -27,58 +29,29 @@ type Record struct {
 	Insecure   []string      // registries
 	MaxPIDs    int64         // processes and threads of the pod: 0 is the default, -1 no limit
 	Pod        *v1.Pod       // as given, defaulted, with its uid
-	ConfigMaps map[string]*v1.ConfigMap
-	Secrets    map[string]*v1.Secret
-	Claims     map[string]*v1.PersistentVolumeClaim
 }
 
-// stored is a record on disk. The API's objects are in the API's protobuf
-// encoding, as a cluster stores them: as JSON they would cost every up, monitor
-// and ps some 2 ms and each monitor half a megabyte of reflected types.
+// stored is a record on disk. The pod is in the API's protobuf encoding, as a
+// cluster stores it: as JSON it would cost every up, monitor and ps some 2 ms and
+// each monitor half a megabyte of reflected types.
 type stored struct {
-	Version    int               `json:"version"`
-	Created    time.Time         `json:"created"`
-	LogDir     string            `json:"logDir"`
-	Subnet     string            `json:"subnet"`
-	LinkPrefix string            `json:"linkPrefix"`
-	PullPolicy v1.PullPolicy     `json:"pullPolicy,omitempty"`
-	Insecure   []string          `json:"insecureRegistries,omitempty"`
-	MaxPIDs    int64             `json:"maxPIDs,omitempty"`
-	Pod        []byte            `json:"pod"`
-	ConfigMaps map[string][]byte `json:"configMaps,omitempty"`
-	Secrets    map[string][]byte `json:"secrets,omitempty"`
-	Claims     map[string][]byte `json:"claims,omitempty"`
+	Version    int           `json:"version"`
+	Created    time.Time     `json:"created"`
+	LogDir     string        `json:"logDir"`
+	Subnet     string        `json:"subnet"`
+	LinkPrefix string        `json:"linkPrefix"`
+	PullPolicy v1.PullPolicy `json:"pullPolicy,omitempty"`
+	Insecure   []string      `json:"insecureRegistries,omitempty"`
+	MaxPIDs    int64         `json:"maxPIDs,omitempty"`
+	Pod        []byte        `json:"pod"`
 }
 
 func (r *Record) encode() (*stored, error) {
-	s := &stored{
+	pod, err := r.Pod.Marshal()
+	return &stored{
 		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, LinkPrefix: r.LinkPrefix,
-		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs,
-	}
-	var err error
-	if s.Pod, err = r.Pod.Marshal(); err != nil {
-		return nil, err
-	}
-	if s.ConfigMaps, err = encodeAll(r.ConfigMaps); err != nil {
-		return nil, err
-	}
-	if s.Secrets, err = encodeAll(r.Secrets); err != nil {
-		return nil, err
-	}
-	s.Claims, err = encodeAll(r.Claims)
-	return s, err
-}
-
-func encodeAll[T interface{ Marshal() ([]byte, error) }](objects map[string]T) (map[string][]byte, error) {
-	all := make(map[string][]byte, len(objects))
-	for name, o := range objects {
-		data, err := o.Marshal()
-		if err != nil {
-			return nil, err
-		}
-		all[name] = data
-	}
-	return all, nil
+		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs, Pod: pod,
+	}, err
 }
 
 func (s *stored) decode() (*Record, error) {
@@ -86,33 +59,7 @@ func (s *stored) decode() (*Record, error) {
 		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, LinkPrefix: s.LinkPrefix,
 		PullPolicy: s.PullPolicy, Insecure: s.Insecure, MaxPIDs: s.MaxPIDs, Pod: &v1.Pod{},
 	}
-	if err := r.Pod.Unmarshal(s.Pod); err != nil {
-		return nil, err
-	}
-	var err error
-	if r.ConfigMaps, err = decodeAll[v1.ConfigMap](s.ConfigMaps); err != nil {
-		return nil, err
-	}
-	if r.Secrets, err = decodeAll[v1.Secret](s.Secrets); err != nil {
-		return nil, err
-	}
-	r.Claims, err = decodeAll[v1.PersistentVolumeClaim](s.Claims)
-	return r, err
-}
-
-func decodeAll[T any, P interface {
-	*T
-	Unmarshal([]byte) error
-}](all map[string][]byte) (map[string]*T, error) {
-	objects := make(map[string]*T, len(all))
-	for name, data := range all {
-		o := new(T)
-		if err := P(o).Unmarshal(data); err != nil {
-			return nil, err
-		}
-		objects[name] = o
-	}
-	return objects, nil
+	return r, r.Pod.Unmarshal(s.Pod)
 }
 
 // UID is the pod's uid.

@@ -23,9 +23,6 @@ func someRecord(uid string) *Record {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web", UID: types.UID(uid)},
 			Spec:       v1.PodSpec{Containers: []v1.Container{{Name: "a", Image: "busybox"}}},
 		},
-		ConfigMaps: map[string]*v1.ConfigMap{"c": {Data: map[string]string{"k": "v"}, BinaryData: map[string][]byte{"b": {0, 255}}}},
-		Secrets:    map[string]*v1.Secret{"s": {Data: map[string][]byte{"k": []byte("secret")}}},
-		Claims:     map[string]*v1.PersistentVolumeClaim{"p": {}},
 	}
 }
 
@@ -44,7 +41,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	if got, want := got.LogPath(), "/var/log/pods/ns_web_1"; got != want {
 		t.Errorf("LogPath: got %q, want %q", got, want)
 	}
-	// Secrets are in it.
+	// An env may hold a password.
 	for path, want := range map[string]os.FileMode{s.PodDir("1"): 0o700 | os.ModeDir, filepath.Join(s.PodDir("1"), "pod.json"): 0o600} {
 		info, err := os.Stat(path)
 		must(t, err)
@@ -66,7 +63,6 @@ func TestReadRecord(t *testing.T) {
 		{"a wrong type", `{"version":1,"pod":7}`, "decode "},
 		{"the pod is no base64", `{"version":1,"pod":"?"}`, "decode "},
 		{"the pod is no protobuf", `{"version":1,"pod":"/////w=="}`, "decode record of pod 1: "},
-		{"a secret is no protobuf", `{"version":1,"pod":"CgA=","secrets":{"s":"/////w=="}}`, "decode record of pod 1: "},
 	}
 	for _, test := range tests {
 		s := newStore(t)
