@@ -121,8 +121,8 @@ refused   spec.containers[].resources  claims : there is no driver that gives de
 honoured  spec.containers[].volumeMounts[]  name mountPath readOnly subPath
 refused   spec.containers[].volumeMounts[]  subPathExpr : not yet
 honoured  spec.containers[].securityContext  runAsUser runAsGroup runAsNonRoot capabilities privileged readOnlyRootFilesystem allowPrivilegeEscalation seccompProfile
-refused   spec.containers[].volumeMounts[]  mountPropagation=None : not yet
-refused   spec.containers[].volumeMounts[]  recursiveReadOnly=Disabled : not yet
+honoured  spec.containers[].volumeMounts[]  mountPropagation
+honoured  spec.containers[].volumeMounts[]  recursiveReadOnly
 honoured  spec.containers[].securityContext.capabilities  add drop
 honoured  spec.containers[].securityContext.seccompProfile  type localhostProfile
 refused   spec.containers[].securityContext  procMount=Default : not yet

@@ -27,7 +27,10 @@ func (m containers) binds(c *v1.Container, id string, img *image.Image, rootfs s
 	var list []runtime.Bind
 	taken := map[string]bool{}
 	for _, b := range mounted {
-		list = append(list, runtime.Bind{Source: b.Source, Destination: b.Destination, ReadOnly: b.ReadOnly})
+		list = append(list, runtime.Bind{
+			Source: b.Source, Destination: b.Destination,
+			ReadOnly: b.ReadOnly, Recursive: b.Recursive, Propagation: b.Propagation,
+		})
 		taken[filepath.Clean(b.Destination)] = true
 	}
 	own, err := m.ownFiles(c, id)

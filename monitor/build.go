@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -16,11 +15,7 @@ import (
 
 	"podrun/netns"
 	"podrun/sandbox"
-	"podrun/volumes"
 )
-
-// shmSize is containerd's for a pod's /dev/shm.
-const shmSize = 64 << 20
 
 // build makes what the containers share. Everything in it finds what is already
 // there, so that a new monitor of a running pod goes the same way. Nothing in it
@@ -164,23 +159,6 @@ func hostPorts(spec *v1.PodSpec) []netns.Port {
 	return ports
 }
 
-func (m *monitor) mountVolumes() error {
-	objects, err := m.references()
-	if err != nil {
-		return err
-	}
-	dir := m.store.PodDir(m.uid())
-	m.volumes, err = volumes.Mount(volumes.Spec{
-		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
-		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
-	})
-	if err != nil {
-		return err
-	}
-	m.shm, err = volumes.Shm(dir, shmSize)
-	return err
-}
-
 // machineAddress is the machine's first global address that is not on a link
 // to a pod.
 func machineAddress(linkPrefix string) string {
@@ -221,6 +199,10 @@ func unmountBelow(dirs ...string) error {
 		point := unescape(fields[4])
 		for _, dir := range dirs {
 			if strings.HasPrefix(point, dir+"/") {
+				if strings.Contains(line, " shared:") {
+					// Else the machine would lose what a container has mounted on its behalf.
+					unix.Mount("", point, "", unix.MS_PRIVATE|unix.MS_REC, "")
+				}
 				if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 					errs = append(errs, &os.PathError{Op: "unmount", Path: point, Err: err})
 				}

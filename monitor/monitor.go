@@ -191,7 +191,7 @@ func (m *monitor) readStatus() *Status {
 func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int) error {
 	config := pod.Config{
 		Pod: m.pod, Alive: alive, Runtime: containers{m}, Prober: &probe.Prober{},
-		Save: m.save, Event: m.event,
+		Save: m.save, Event: m.event, RecursiveReadOnly: volumes.RecursiveReadOnly,
 		HostIP: m.pod.Status.HostIP, PodIP: m.pod.Status.PodIP,
 	}
 	owed := map[string]int{}

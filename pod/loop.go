@@ -49,6 +49,7 @@ func New(cfg Config) *Life {
 		state:    newState(cfg.Pod, now),
 		attempts: map[*container]attemptContext{},
 	}
+	l.state.recursive = cfg.RecursiveReadOnly
 	var status v1.PodStatus
 	if cfg.Checkpoint != nil {
 		status = *cfg.Checkpoint.Status.DeepCopy()

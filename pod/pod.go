@@ -144,6 +144,9 @@ type Config struct {
 	Save func(Checkpoint)
 	// Event is told what happens, in order; it must not block. nil: nobody listens.
 	Event func(Event)
+	// RecursiveReadOnly tells whether all of a read-only mount is read-only, with
+	// what is mounted below it. nil: it never is.
+	RecursiveReadOnly func(*v1.VolumeMount) bool
 	// HostIP and PodIP go into the status; PodIP is also where probes go.
 	HostIP, PodIP string
 }

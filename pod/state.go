@@ -34,6 +34,7 @@ type state struct {
 	closing     bool // Run's context ended: nothing new is begun
 	ended       bool // the life is over, the sandbox is going
 	events      []Event
+	recursive   func(*v1.VolumeMount) bool // Config.RecursiveReadOnly
 }
 
 // container is one container of the spec and its attempt in hand.

@@ -84,8 +84,11 @@ func (s *state) containerStatus(c *container, now time.Time) v1.ContainerStatus 
 	for _, m := range c.spec.VolumeMounts {
 		vm := v1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
 		if m.ReadOnly {
-			disabled := v1.RecursiveReadOnlyDisabled
-			vm.RecursiveReadOnly = &disabled
+			mode := v1.RecursiveReadOnlyDisabled
+			if s.recursive != nil && s.recursive(&m) {
+				mode = v1.RecursiveReadOnlyEnabled
+			}
+			vm.RecursiveReadOnly = &mode
 		}
 		cs.VolumeMounts = append(cs.VolumeMounts, vm)
 	}

@@ -48,6 +48,7 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 			Path:      s.Cgroup,
 			Resources: ContainerResources(s.Pod, s.Container),
 		},
+		RootPropagation: rootPropagation(s.Binds),
 	}
 	restrict(config, sc)
 	if err := addDevices(config, isTrue(sc.Privileged)); err != nil {
@@ -106,16 +107,23 @@ func (s *Spec) mounts(sc v1.SecurityContext) []*configs.Mount {
 	return list
 }
 
-// bind is private both ways, the API's mountPropagation None.
+// bind is a file or directory of the pod's mount namespace in the container.
 func bind(b Bind, flags int) *configs.Mount {
-	if b.ReadOnly {
-		flags |= unix.MS_RDONLY
-	}
-	return &configs.Mount{
+	m := &configs.Mount{
 		Device: "bind", Source: b.Source, Destination: b.Destination,
 		Flags:            flags | unix.MS_BIND | unix.MS_REC,
-		PropagationFlags: []int{unix.MS_PRIVATE | unix.MS_REC},
+		PropagationFlags: []int{propagationFlags(b.Propagation)},
 	}
+	if b.ReadOnly {
+		m.Flags |= unix.MS_RDONLY
+	}
+	if b.NoExec {
+		m.Flags |= unix.MS_NOEXEC
+	}
+	if b.ReadOnly && b.Recursive {
+		m.RecAttr = &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	}
+	return m
 }
 
 // addDevices gives the usual eight devices, or to a privileged container all of

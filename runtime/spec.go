@@ -21,6 +21,10 @@ type Image struct {
 type Bind struct {
 	Source, Destination string
 	ReadOnly            bool
+	Recursive           bool // ReadOnly holds for the mounts below as well
+	NoExec              bool
+	// Propagation is HostToContainer, Bidirectional, or empty for None.
+	Propagation v1.MountPropagationMode
 }
 
 // Spec is one attempt of one container. Pod and Container are read only.

@@ -22,7 +22,10 @@ type Bind struct {
 	Source      string // in the pod's mount namespace
 	Destination string // in the container, absolute and clean
 	ReadOnly    bool   // to be made so by a remount of the bind
+	Recursive   bool   // ReadOnly holds for the mounts below as well
 	Volume      string
+	// Propagation is HostToContainer, Bidirectional, or empty for None.
+	Propagation v1.MountPropagationMode
 }
 
 // Binds returns what the container mounts, in the order of its volumeMounts;
@@ -42,7 +45,9 @@ func (s *Set) Binds(c *v1.Container, id string) (binds []Bind, err error) {
 			Source:      source,
 			Destination: path.Join("/", m.MountPath),
 			ReadOnly:    readOnly || m.ReadOnly,
+			Recursive:   RecursiveReadOnly(m),
 			Volume:      m.Name,
+			Propagation: propagation(m),
 		})
 	}
 	return binds, nil
@@ -54,14 +59,24 @@ func (s *Set) source(m *v1.VolumeMount, id string, n int) (source string, readOn
 	if !ok {
 		return "", false, errors.New("the pod has no such volume: add it to spec.volumes")
 	}
+	if err := checkRecursive(m); err != nil {
+		return "", false, err
+	}
+	if v.create && missing(v.path) {
+		if err := os.MkdirAll(v.path, 0o755); err != nil {
+			return "", false, err
+		}
+	}
+	if mode := propagation(m); mode != "" {
+		if v.path, err = s.propagating(v, mode); err != nil {
+			return "", false, err
+		}
+	}
 	if m.SubPath != "" {
 		source, err = s.bindSubPath(v, m.SubPath, id, n)
 		return source, v.readOnly, err
 	}
-	if v.create && missing(v.path) {
-		err = os.MkdirAll(v.path, 0o755)
-	}
-	return v.path, v.readOnly, err
+	return v.path, v.readOnly, nil
 }
 
 // bindSubPath binds what the subPath leads to at a path of the host's own: the
@@ -89,9 +104,10 @@ func (s *Set) bindSubPath(v volume, subPath, id string, n int) (string, error) {
 	return target, bindDescriptor(fd, target)
 }
 
-func (s *Set) subPaths(id string) string {
-	return filepath.Join(filepath.Dir(filepath.Clean(s.spec.Dir)), subPathDirectory, id)
-}
+func (s *Set) subPaths(id string) string { return filepath.Join(s.podDir(), subPathDirectory, id) }
+
+// podDir is the pod's directory, the parent of Spec.Dir.
+func (s *Set) podDir() string { return filepath.Dir(filepath.Clean(s.spec.Dir)) }
 
 // makeMountPoint makes an empty directory at the path for a directory, an empty
 // file for anything else, in place of what a killed run may have left.
@@ -134,6 +150,8 @@ func (s *Set) Release(id string) error {
 // releasePoint unmounts and removes one mount point. A detached unmount does not
 // fail for a process that is just starting with it.
 func releasePoint(path string) error {
+	// Where mounts are shared with the machine, those below would end there too.
+	unix.Mount("", path, "", unix.MS_PRIVATE|unix.MS_REC, "")
 	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: not mounted
 		return &os.PathError{Op: "unmount", Path: path, Err: err}

@@ -28,12 +28,12 @@ func TestBinds(t *testing.T) {
 		mount v1.VolumeMount
 		want  Bind
 	}{
-		{v1.VolumeMount{Name: "data", MountPath: "/data"}, Bind{s.Dir + "/data", "/data", false, "data"}},
-		{v1.VolumeMount{Name: "data", MountPath: "/data", ReadOnly: true}, Bind{s.Dir + "/data", "/data", true, "data"}},
-		{v1.VolumeMount{Name: "data", MountPath: "data/"}, Bind{s.Dir + "/data", "/data", false, "data"}},
-		{v1.VolumeMount{Name: "config", MountPath: "/etc/c"}, Bind{s.Dir + "/config", "/etc/c", true, "config"}},
-		{v1.VolumeMount{Name: "claim", MountPath: "/c"}, Bind{s.Claims + "/claim/data", "/c", false, "claim"}},
-		{v1.VolumeMount{Name: "frozen", MountPath: "/c"}, Bind{s.Claims + "/frozen/data", "/c", true, "frozen"}},
+		{v1.VolumeMount{Name: "data", MountPath: "/data"}, Bind{Source: s.Dir + "/data", Destination: "/data", ReadOnly: false, Volume: "data"}},
+		{v1.VolumeMount{Name: "data", MountPath: "/data", ReadOnly: true}, Bind{Source: s.Dir + "/data", Destination: "/data", ReadOnly: true, Volume: "data"}},
+		{v1.VolumeMount{Name: "data", MountPath: "data/"}, Bind{Source: s.Dir + "/data", Destination: "/data", ReadOnly: false, Volume: "data"}},
+		{v1.VolumeMount{Name: "config", MountPath: "/etc/c"}, Bind{Source: s.Dir + "/config", Destination: "/etc/c", ReadOnly: true, Volume: "config"}},
+		{v1.VolumeMount{Name: "claim", MountPath: "/c"}, Bind{Source: s.Claims + "/claim/data", Destination: "/c", ReadOnly: false, Volume: "claim"}},
+		{v1.VolumeMount{Name: "frozen", MountPath: "/c"}, Bind{Source: s.Claims + "/frozen/data", Destination: "/c", ReadOnly: true, Volume: "frozen"}},
 	}
 	for _, test := range tests {
 		got := must(set.Binds(container(test.mount), "c-0"))(t)

@@ -29,7 +29,7 @@ func (s *Spec) emptyDir(name string, source *v1.EmptyDirVolumeSource) (volume, e
 	if source.Medium == v1.StorageMediumMemory {
 		err = s.mountMemory(path, source.SizeLimit)
 	}
-	return volume{path: path}, err
+	return volume{path: path, own: true}, err
 }
 
 // directory makes the pod's own directory for the volume.

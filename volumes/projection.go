@@ -43,7 +43,7 @@ func (s *Spec) projection(v *v1.Volume) (volume, error) {
 			return volume{}, err
 		}
 	}
-	return volume{path: path, readOnly: true}, writeAtomic(path, files)
+	return volume{path: path, readOnly: true, own: true}, writeAtomic(path, files)
 }
 
 func configMapFiles(source *v1.ConfigMapVolumeSource, object *v1.ConfigMap) ([]projected, error) {

@@ -32,9 +32,15 @@ func Remove(dir string) error {
 // the data may be a volume's: it stays.
 func removeMountPoints(pod string) error {
 	paths := []string{filepath.Join(pod, "shm"), filepath.Join(pod, ".shm.new")}
+	peers := filepath.Join(pod, peerDirectory)
+	points, err := os.ReadDir(peers)
+	failed := []error{ignoreMissing(err)}
+	for _, point := range points {
+		paths = append(paths, filepath.Join(peers, point.Name()))
+	}
 	subPaths := filepath.Join(pod, subPathDirectory)
 	ids, err := os.ReadDir(subPaths)
-	failed := []error{ignoreMissing(err)}
+	failed = append(failed, ignoreMissing(err))
 	for _, id := range ids {
 		dir := filepath.Join(subPaths, id.Name())
 		points, err := os.ReadDir(dir)
@@ -44,7 +50,7 @@ func removeMountPoints(pod string) error {
 		}
 		paths = append(paths, dir)
 	}
-	for _, path := range append(paths, subPaths) {
+	for _, path := range append(paths, peers, subPaths) {
 		failed = append(failed, removeMountPoint(path))
 	}
 	return errors.Join(failed...)

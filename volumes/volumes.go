@@ -32,6 +32,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -43,6 +44,8 @@ type Spec struct {
 	Secrets    map[string]*v1.Secret    // by name, of the pod's namespace
 	Dir        string                   // the pod's own volumes; its parent is the pod's directory
 	Claims     string                   // named volumes of the pod's namespace
+	// OnMachine calls f on a thread in the machine's mount namespace.
+	OnMachine func(f func() error) error
 }
 
 // Set is the mounted volumes of one pod. Its methods are safe for concurrent
@@ -50,13 +53,16 @@ type Spec struct {
 type Set struct {
 	spec    Spec
 	volumes map[string]volume
+	mutex   sync.Mutex // of what several containers may make for a volume
 }
 
 // volume is one mounted volume.
 type volume struct {
+	name     string
 	path     string // in the pod's mount namespace
 	readOnly bool   // whatever a volumeMount says
 	create   bool   // made at the first bind if it is missing
+	own      bool   // the pod's, and of no use to anybody else
 }
 
 // Mount makes every volume that a container mounts; as under the kubelet, the
@@ -81,6 +87,7 @@ func Mount(s Spec) (*Set, error) {
 			failed = append(failed, fmt.Errorf("mount volume %q: %w", v.Name, err))
 			continue
 		}
+		made.name = v.Name
 		set.volumes[v.Name] = made
 	}
 	if len(failed) > 0 {
