@@ -27,6 +27,7 @@ type upOptions struct {
 	attach    bool
 	replace   bool
 	maxPIDs   int64
+	sysctls   cli.StringSlice
 }
 
 func upCommand(a *app) *cli.Command {
@@ -44,6 +45,7 @@ func upCommand(a *app) *cli.Command {
 			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Destination: &o.timeout, Usage: "how long to wait until the pods are ready; they stay"},
 			&cli.BoolFlag{Name: "attach", Destination: &o.attach, Usage: "follow the logs; Ctrl-C takes the pods down"},
 			&cli.BoolFlag{Name: "replace", Destination: &o.replace, Usage: "take down pods of the same name first"},
+			&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Destination: &o.sysctls, Usage: "`SYSCTL` that a pod may set besides the safe ones, or a pattern that ends with *"},
 			&cli.Int64Flag{Name: "pod-max-pids", Destination: &o.maxPIDs, Usage: "most processes and threads of a pod, `N`; -1 is no limit (default: half of what the machine can have)"},
 		},
 		Action: func(c *cli.Context) error {
@@ -144,6 +146,9 @@ func (u *up) run(ctx context.Context) error {
 		if l != nil {
 			fresh = append(fresh, l)
 		}
+	}
+	if err := u.admit(fresh); err != nil {
+		return err
 	}
 	if err := u.makeImagesPresent(ctx, fresh); err != nil {
 		return err

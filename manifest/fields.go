@@ -61,7 +61,7 @@ honoured  spec.securityContext  fsGroup
 honoured  spec.securityContext  fsGroupChangePolicy
 honoured  spec.securityContext  supplementalGroupsPolicy
 refused   spec.securityContext  windowsOptions={} : these are Linux containers, use runAsUser and its neighbours
-refused   spec.securityContext  sysctls : not yet
+honoured  spec.securityContext  sysctls
 honoured  spec.securityContext.sysctls[]  name value
 refused   spec.securityContext  appArmorProfile : not yet
 honoured  spec.securityContext.appArmorProfile  type localhostProfile

@@ -30,7 +30,7 @@ func (m *monitor) build() error {
 	m.background = make(chan struct{})
 	go func() {
 		var g errgroup.Group
-		g.Go(m.connect)
+		g.Go(func() error { return errors.Join(m.connect(), m.setSysctls()) })
 		g.Go(m.makeCgroup)
 		g.Go(func() error { return sandbox.JoinLeaf(sandbox.LeafPath(m.store.Instance, m.uid())) })
 		m.failed = g.Wait()
@@ -96,6 +96,14 @@ func (m *monitor) connect() error {
 	return m.host.Attach(netns.Attachment{
 		UID: m.uid(), NetNS: sandbox.NamespacePath(m.pauseID, "net"), Addr: m.address, Ports: ports,
 	})
+}
+
+// setSysctls comes after connect, which has defaults for some.
+func (m *monitor) setSysctls() error {
+	if sc := m.pod.Spec.SecurityContext; sc != nil && len(sc.Sysctls) > 0 {
+		return sandbox.SetSysctls(m.pauseID, sc.Sysctls)
+	}
+	return nil
 }
 
 // checkFree refuses a pod of the machine's network whose ports somebody else
