@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"podrun/pod"
 	"podrun/runtime"
 )
@@ -24,12 +22,16 @@ func (m containers) Exec(ctx context.Context, container string, number int, argv
 		return pod.ExecResult{}, err
 	}
 	defer read.Close()
-	e, err := a.container.Exec(runtime.Command{Args: argv, Stdout: write, Stderr: write})
+	e, err := a.container.Exec(runtime.Command{Args: argv, Stdout: write, Stderr: write, Contained: true})
 	write.Close()
 	if err != nil {
 		return pod.ExecResult{}, err
 	}
-	killed := context.AfterFunc(ctx, func() { e.Signal(unix.SIGKILL) })
+	killed := context.AfterFunc(ctx, func() {
+		if err := e.KillAll(); err != nil {
+			fmt.Fprintf(os.Stderr, "podrun: end a command in container %s: %v\n", container, err)
+		}
+	})
 	defer killed()
 	output := make(chan []byte, 1)
 	go func() { output <- readSome(read) }()

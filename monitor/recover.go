@@ -67,6 +67,10 @@ func (m containers) takeOver(a *attempt, phase runtime.Phase) (alive bool, err e
 	if phase != runtime.Gone {
 		if a.watch, err = a.container.NewWatch(); err == nil {
 			alive = true
+			// Nobody waits any more for what the last monitor ran in it.
+			if err := a.container.EndExecs(); err != nil {
+				fmt.Fprintf(os.Stderr, "podrun: end the commands in container %s: %v\n", a.id, err)
+			}
 		} else if !errors.Is(err, os.ErrProcessDone) {
 			return false, err
 		}

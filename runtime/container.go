@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/cgroups/manager"
@@ -22,6 +23,9 @@ type Container struct {
 	dir string // libcontainer's state directory
 	lc  *libcontainer.Container
 	pid int
+
+	execs                   sync.Once // of execBase
+	execDir, execController string
 }
 
 // process is what Exec needs of the container's first process and libcontainer

@@ -20,11 +20,15 @@ type Command struct {
 	Stdin, Stdout, Stderr *os.File // pipes or files that the container may hold; unused with TTY
 	TTY                   bool
 	Width, Height         uint16 // of the terminal
+	// Contained keeps the command and its children together, so that KillAll
+	// ends them all.
+	Contained bool
 }
 
 // Execution is a running Command, a child of this process.
 type Execution struct {
 	process *libcontainer.Process
+	group   *execGroup // of a contained one
 	// Console is the master end of the terminal, where one was asked for. The
 	// caller closes it.
 	Console *os.File
@@ -52,7 +56,7 @@ func (c *Container) Exec(cmd Command) (*Execution, error) {
 		if cmd.Stderr != nil {
 			p.Stderr = cmd.Stderr
 		}
-		return e, c.startExec(p)
+		return e, c.start(e, cmd)
 	}
 	parent, child, err := utils.NewSockPair("console")
 	if err != nil {
@@ -62,7 +66,7 @@ func (c *Container) Exec(cmd Command) (*Execution, error) {
 	defer child.Close()
 	p.ConsoleSocket, p.ConsoleWidth, p.ConsoleHeight = child, cmd.Width, cmd.Height
 	p.Env = append(p.Env[:len(p.Env):len(p.Env)], "TERM=xterm")
-	if err := c.startExec(p); err != nil {
+	if err := c.start(e, cmd); err != nil {
 		return nil, err
 	}
 	if e.Console, err = receiveConsole(parent); err != nil {
@@ -71,6 +75,22 @@ func (c *Container) Exec(cmd Command) (*Execution, error) {
 		return nil, fmt.Errorf("receive the terminal: %w", err)
 	}
 	return e, nil
+}
+
+// start starts the command, in a cgroup of its own if it is to have one.
+func (c *Container) start(e *Execution, cmd Command) (err error) {
+	if !cmd.Contained {
+		return c.startExec(e.process)
+	}
+	if e.group, err = c.newExecGroup(); err != nil {
+		return err
+	}
+	e.process.SubCgroupPaths = map[string]string{e.group.controller: e.group.name}
+	if err := c.startExec(e.process); err != nil {
+		e.group.dissolve()
+		return err
+	}
+	return nil
 }
 
 func (c *Container) startExec(p *libcontainer.Process) error {
@@ -118,9 +138,13 @@ func receiveConsole(socket *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fds[0]), "console"), nil
 }
 
-// Wait returns the command's exit once it has ended.
+// Wait returns the command's exit once it has ended. What a contained one has
+// left running is the container's from then on.
 func (e *Execution) Wait() (Exit, error) {
 	state, err := e.process.Wait()
+	if e.group != nil {
+		e.group.dissolve()
+	}
 	if state == nil {
 		return Exit{}, fmt.Errorf("wait for the command: %w", err)
 	}
@@ -133,3 +157,7 @@ func (e *Execution) Wait() (Exit, error) {
 
 // Signal sends a signal to the command.
 func (e *Execution) Signal(s unix.Signal) error { return e.process.Signal(s) }
+
+// KillAll ends a contained command with all that has come of it, unless it has
+// ended.
+func (e *Execution) KillAll() error { return e.group.kill() }

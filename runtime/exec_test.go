@@ -144,3 +144,116 @@ func TestExecsBesideFailingOnes(t *testing.T) {
 	must(t, c.Signal(unix.SIGKILL))
 	r.finish(c, out)
 }
+
+// A contained command is killed with what it has started, also where that has
+// left its session and lost its parents.
+func TestContainedExec(t *testing.T) {
+	r := newRig(t)
+	c, out := r.create(r.spec("echo ready; sleep 100"))
+	_, err := c.Start()
+	must(t, err)
+	out.Read(make([]byte, len("ready\n")))
+	base, _, err := c.execBase()
+	must(t, err)
+	groups := func() (names []string) {
+		entries, err := os.ReadDir(base)
+		must(t, err)
+		for _, e := range entries {
+			if e.IsDir() {
+				names = append(names, e.Name())
+			}
+		}
+		return names
+	}
+	// The outer setsid ends at once, so that the inner one is nobody's child.
+	const leave = "setsid sh -c 'setsid sleep 77 & echo left'"
+	sleepers := func() string {
+		output, _ := r.exec(c, "", "sh", "-c", "grep -l 'sleep.7[7]' /proc/[0-9]*/cmdline | grep -c .")
+		return output
+	}
+	run := func(script string) (*Execution, *os.File) {
+		read, write, err := os.Pipe()
+		must(t, err)
+		e, err := c.Exec(Command{Args: []string{"sh", "-c", script}, Stdout: write, Contained: true})
+		write.Close()
+		must(t, err)
+		read.Read(make([]byte, len("left\n")))
+		return e, read
+	}
+
+	e, read := run(leave + "; sleep 78")
+	if left := groups(); len(left) != 1 {
+		t.Errorf("the command runs in %v", left)
+	}
+	must(t, e.KillAll())
+	if exit, err := e.Wait(); exit.Signal != 9 || err != nil {
+		t.Errorf("got %+v (%v), want signal 9", exit, err)
+	}
+	read.Close()
+	if got := sleepers(); got != "0" {
+		t.Errorf("%s are left of the killed command", got)
+	}
+
+	// One that ends by itself leaves behind what it wants to.
+	e, read = run(leave)
+	if exit, err := e.Wait(); exit != (Exit{}) || err != nil {
+		t.Errorf("got %+v (%v), want code 0", exit, err)
+	}
+	read.Close()
+	must(t, e.KillAll())
+	if got := sleepers(); got != "1" {
+		t.Errorf("%s sleep on after the end of their command, want 1", got)
+	}
+
+	// What a dead monitor has left is found.
+	e, read = run(leave + "; sleep 78")
+	loaded, err := Load(r.root, "c1")
+	must(t, err)
+	must(t, loaded.EndExecs())
+	e.Wait()
+	read.Close()
+	if got := sleepers(); got != "1" {
+		t.Errorf("%s sleep on, want the one from before", got)
+	}
+	if left := groups(); len(left) != 0 {
+		t.Errorf("cgroups %v are left", left)
+	}
+	if _, err := c.Exec(Command{Args: []string{"none"}, Contained: true}); !errors.Is(err, ErrCommandNotFound) || len(groups()) > 0 {
+		t.Errorf("got %v, want ErrCommandNotFound and no cgroup of %v", err, groups())
+	}
+	must(t, c.Signal(unix.SIGKILL))
+	r.finish(c, out)
+}
+
+func BenchmarkExec(b *testing.B) {
+	for name, contained := range map[string]bool{"plain": false, "contained": true} {
+		b.Run(name, func(b *testing.B) {
+			r := newRig(b)
+			c, out := r.create(r.spec("echo ready; sleep 1000"))
+			_, err := c.Start()
+			must(b, err)
+			out.Read(make([]byte, len("ready\n")))
+			before := processorTime()
+			for b.Loop() {
+				e, err := c.Exec(Command{Args: []string{"true"}, Contained: contained})
+				must(b, err)
+				_, err = e.Wait()
+				must(b, err)
+			}
+			b.ReportMetric(float64((processorTime()-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+			must(b, c.Signal(unix.SIGKILL))
+			r.finish(c, out)
+		})
+	}
+}
+
+// processorTime is what this process and its children have used.
+func processorTime() time.Duration {
+	var sum time.Duration
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		unix.Getrusage(who, &u)
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return sum
+}

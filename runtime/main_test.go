@@ -89,7 +89,7 @@ func newRig(t testing.TB) *rig {
 	busybox, err := os.ReadFile("/bin/busybox")
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(r.rootfs, "bin/busybox"), busybox, 0o755))
-	for _, name := range []string{"sh", "cat", "sleep", "id", "ls", "grep", "tty", "stty", "readlink", "env", "touch", "mount", "hostname"} {
+	for _, name := range []string{"sh", "cat", "sleep", "setsid", "true", "id", "ls", "grep", "tty", "stty", "readlink", "env", "touch", "mount", "hostname"} {
 		must(t, os.Symlink("busybox", filepath.Join(r.rootfs, "bin", name)))
 	}
 	pause, err := os.StartProcess("/bin/sleep", []string{"sleep", "1000"}, &os.ProcAttr{
