@@ -3,15 +3,11 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-
-	"podrun/manifest/check"
 )
 
 // EnvSource is what a container's environment is made of.
@@ -20,8 +16,10 @@ type EnvSource struct {
 	Container *v1.Container
 	References
 
-	// What the machine has: the value of limits.cpu and limits.memory for a container without limits.
-	NodeCPU, NodeMemory resource.Quantity
+	// Allocatable is what the machine has: the limits of a container without limits.
+	Allocatable func() v1.ResourceList
+	// File opens a file of the Pod's volume for a fileKeyRef, and gives its path on the machine.
+	File func(volume, path string) (file io.ReadCloser, onMachine string, err error)
 }
 
 // Environment gives the variables that a container's envFrom and env come to, by the kubelet's rules
@@ -100,9 +98,11 @@ func (e *environment) from(s EnvSource, from v1.EnvFromSource) error {
 func (s EnvSource) value(from *v1.EnvVarSource) (value string, set bool, err error) {
 	switch {
 	case from.FieldRef != nil:
-		value, err = s.field(from.FieldRef.FieldPath)
+		value, err = Field(s.Pod, from.FieldRef.FieldPath)
 	case from.ResourceFieldRef != nil:
-		value, err = s.resource(from.ResourceFieldRef)
+		value, err = Resource(s.Pod, s.Container, from.ResourceFieldRef, s.allocatable)
+	case from.FileKeyRef != nil:
+		return s.fileKey(from.FileKeyRef)
 	case from.ConfigMapKeyRef != nil:
 		r := from.ConfigMapKeyRef
 		cm, err := s.configMap(r.Name, r.Optional)
@@ -146,104 +146,34 @@ func (s EnvSource) secret(name string, opt *bool) (*v1.Secret, error) {
 	return secret, nil
 }
 
-// field is the value of a fieldRef. A label or annotation that the Pod does not have is empty.
-func (s EnvSource) field(path string) (string, error) {
-	pod := s.Pod
-	if base, key, ok := check.Subscript(path); ok {
-		switch base {
-		case "metadata.labels":
-			return pod.Labels[key], nil
-		case "metadata.annotations":
-			return pod.Annotations[key], nil
-		}
+// fileKey reads a variable from a file in a volume. As under the kubelet only the key may be missing from an
+// optional one, not the file, and an empty value is a missing one.
+func (s EnvSource) fileKey(ref *v1.FileKeySelector) (value string, set bool, err error) {
+	file, path, err := s.File(ref.VolumeName, ref.Path)
+	if err != nil {
+		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
 	}
-	switch path {
-	case "metadata.name":
-		return pod.Name, nil
-	case "metadata.namespace":
-		return pod.Namespace, nil
-	case "metadata.uid":
-		return string(pod.UID), nil
-	case "spec.nodeName":
-		return pod.Spec.NodeName, nil
-	case "spec.serviceAccountName":
-		if pod.Spec.ServiceAccountName == "" {
-			return "default", nil // what admission fills in on a cluster
-		}
-		return pod.Spec.ServiceAccountName, nil
-	case "status.hostIP":
-		return pod.Status.HostIP, nil
-	case "status.hostIPs":
-		return joinIPs(pod.Status.HostIPs, func(ip v1.HostIP) string { return ip.IP }), nil
-	case "status.podIP":
-		return pod.Status.PodIP, nil
-	case "status.podIPs":
-		return joinIPs(pod.Status.PodIPs, func(ip v1.PodIP) string { return ip.IP }), nil
+	defer file.Close()
+	value, err = envFile(file, ref.Key)
+	if err != nil {
+		return "", false, fmt.Errorf("couldn't parse env file: %s: %w", path, err)
 	}
-	return "", fmt.Errorf("unsupported fieldPath: %s", path)
+	if value == "" && !optional(ref.Optional) {
+		return "", false, fmt.Errorf("environment variable key %q not found in file %q", ref.Key, path)
+	}
+	return value, value != "", nil
 }
 
-func joinIPs[T any](ips []T, text func(T) string) string {
-	var list []string
-	for _, ip := range ips {
-		list = append(list, text(ip))
-	}
-	return strings.Join(list, ",")
-}
-
-// resource is the value of a resourceFieldRef: in units of the divisor, rounded up.
-func (s EnvSource) resource(ref *v1.ResourceFieldSelector) (string, error) {
-	c := s.Container
-	if ref.ContainerName != "" {
-		if c = findContainer(s.Pod, ref.ContainerName); c == nil {
-			return "", fmt.Errorf("container %s not found", ref.ContainerName)
-		}
-	}
-	divisor := ref.Divisor
-	if divisor.IsZero() {
-		divisor = resource.MustParse("1")
-	}
-	switch ref.Resource {
-	case "limits.cpu":
-		return milliUnits(limit(c.Resources.Limits, v1.ResourceCPU, s.NodeCPU), divisor), nil
-	case "limits.memory":
-		return units(limit(c.Resources.Limits, v1.ResourceMemory, s.NodeMemory), divisor), nil
-	case "requests.cpu":
-		return milliUnits(c.Resources.Requests[v1.ResourceCPU], divisor), nil
-	case "requests.memory":
-		return units(c.Resources.Requests[v1.ResourceMemory], divisor), nil
-	}
-	return "", fmt.Errorf("unsupported container resource : %v", ref.Resource)
-}
-
-func findContainer(pod *v1.Pod, name string) *v1.Container {
-	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
+// allocatable is what limits without a value are: the Pod's own limits before the machine's resources
+// (kubelet, defaultPodLimitsForDownwardAPI).
+func (s EnvSource) allocatable() v1.ResourceList {
+	list := s.Allocatable()
+	if own := s.Pod.Spec.Resources; own != nil {
+		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+			if q := own.Limits[name]; !q.IsZero() {
+				list[name] = q
 			}
 		}
 	}
-	return nil
-}
-
-func limit(limits v1.ResourceList, name v1.ResourceName, node resource.Quantity) resource.Quantity {
-	if q, ok := limits[name]; ok && !q.IsZero() {
-		return q
-	}
-	return node
-}
-
-func milliUnits(q, divisor resource.Quantity) string {
-	return roundUp(q.MilliValue(), divisor.MilliValue())
-}
-
-func units(q, divisor resource.Quantity) string { return roundUp(q.Value(), divisor.Value()) }
-
-func roundUp(amount, divisor int64) string {
-	n := amount / divisor
-	if amount%divisor > 0 {
-		n++
-	}
-	return strconv.FormatInt(n, 10)
+	return list
 }

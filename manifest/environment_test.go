@@ -2,6 +2,8 @@ package manifest
 
 import (
 	"fmt"
+	"io"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -43,7 +45,20 @@ spec:
 	pod.Status.PodIP, pod.Status.PodIPs = "10.0.0.5", []v1.PodIP{{IP: "10.0.0.5"}, {IP: "fd00::5"}}
 	return EnvSource{
 		Pod: pod, Container: &pod.Spec.Containers[0], References: references,
-		NodeCPU: resource.MustParse("8"), NodeMemory: resource.MustParse("16Gi"),
+		Allocatable: func() v1.ResourceList {
+			return v1.ResourceList{
+				v1.ResourceCPU: resource.MustParse("8"), v1.ResourceMemory: resource.MustParse("16Gi"),
+				v1.ResourceEphemeralStorage: resource.MustParse("100Gi"),
+			}
+		},
+		File: func(volume, path string) (io.ReadCloser, string, error) {
+			files := map[string]string{"v/a.env": "A='from-file'\nEMPTY=''\n", "v/bad.env": "A=bare"}
+			text, ok := files[volume+"/"+path]
+			if !ok {
+				return nil, "", fs.ErrNotExist
+			}
+			return io.NopCloser(strings.NewReader(text)), "/host/" + path, nil
+		},
 	}
 }
 

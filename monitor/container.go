@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"podrun/image"
 	"podrun/logs"
@@ -181,8 +179,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		return nil, err
 	}
 	env, err := manifest.Environment(manifest.EnvSource{
-		Pod: m.pod, Container: c, References: objects,
-		NodeCPU: *resource.NewQuantity(int64(goruntime.NumCPU()), resource.DecimalSI), NodeMemory: *resource.NewQuantity(machineMemory(), resource.BinarySI),
+		Pod: m.pod, Container: c, References: objects, Allocatable: m.allocatable, File: m.volumes.OpenFile,
 	})
 	if err != nil {
 		return nil, &runtime.ConfigError{Text: err.Error()}
@@ -213,15 +210,6 @@ const kubeletSeccomp = "/var/lib/kubelet/seccomp"
 // of a kubelet on the same machine.
 func (m containers) seccompDirs() []string {
 	return []string{filepath.Join(m.store.Root, "seccomp"), kubeletSeccomp}
-}
-
-// machineMemory is the machine's memory in bytes.
-func machineMemory() int64 {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
-		return 0
-	}
-	return int64(info.Totalram) * int64(info.Unit)
 }
 
 // stopSignal is the image's STOPSIGNAL, by name or number.

@@ -60,5 +60,5 @@ func (m *monitor) refresh() error {
 	if err != nil {
 		return err
 	}
-	return m.volumes.Update(objects.ConfigMaps, objects.Secrets)
+	return m.volumes.Refresh(m.pod, objects.ConfigMaps, objects.Secrets)
 }

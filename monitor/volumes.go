@@ -23,7 +23,8 @@ func (m *monitor) mountVolumes() error {
 	m.volumes, err = volumes.Mount(volumes.Spec{
 		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
 		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
-		OnMachine: func(f func() error) error { return sandbox.InMounts(m.mounts, f) },
+		OnMachine:   func(f func() error) error { return sandbox.InMounts(m.mounts, f) },
+		Allocatable: m.allocatable,
 	})
 	if err != nil {
 		return err

@@ -136,7 +136,7 @@ func TestSubPathOfConfigMapKeepsItsData(t *testing.T) {
 		c := container(v1.VolumeMount{Name: "config", MountPath: "/k", SubPath: "key"},
 			v1.VolumeMount{Name: "config", MountPath: "/none", SubPath: "absent"})
 		binds := must(set.Binds(c, "c-0"))(t)
-		ok(t, set.Update(configMaps("config", map[string]string{"key": "new"}), nil))
+		ok(t, set.Refresh(s.Pod, configMaps("config", map[string]string{"key": "new"}), nil))
 		again := must(set.Binds(c, "c-0"))(t) // a new monitor, the container still runs
 		next := must(set.Binds(c, "c-1"))(t)  // the container's next attempt
 		for _, bind := range []struct{ path, want string }{

@@ -3,8 +3,8 @@ package volumes
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -12,155 +12,123 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// projected is one file of a configMap or secret volume.
-type projected struct {
-	path string // relative and clean
-	data []byte
-	mode fs.FileMode
-}
-
-// projection makes a configMap volume on disk, or a secret volume on a tmpfs,
-// and writes its data if it is not there already. Containers get both
-// read-only, whatever their volumeMount says (kubelet, since 1.9.6).
-func (s *Spec) projection(v *v1.Volume) (volume, error) {
-	var files []projected
-	var err error
-	if v.Secret != nil {
-		files, err = secretFiles(v.Secret, s.Secrets[v.Secret.SecretName])
-	} else {
-		files, err = configMapFiles(v.ConfigMap, s.ConfigMaps[v.ConfigMap.Name])
+// projection makes a volume that shows objects or the pod itself, and writes its
+// payload if it is not there already. A configMap is on disk; the others may
+// hold a secret, or the pod's own data, and are on a tmpfs, as under the kubelet.
+// Containers get all of them read-only, whatever their volumeMount says (kubelet,
+// since 1.9.6).
+func (s *Spec) projection(v *v1.Volume, p *payload) (volume, error) {
+	if err := errors.Join(p.failed...); err != nil {
+		return volume{}, err
 	}
+	dir, err := s.directory(v.Name)
 	if err != nil {
 		return volume{}, err
 	}
-	s.letGroupRead(files)
-	path, err := s.directory(v.Name)
-	if err != nil {
-		return volume{}, err
-	}
-	if v.Secret != nil {
-		if err := s.mountMemory(path, nil); err != nil {
+	if v.ConfigMap == nil {
+		if err := s.mountMemory(dir, nil); err != nil {
 			return volume{}, err
 		}
 	}
-	return volume{path: path, readOnly: true, own: true}, writeAtomic(path, files)
-}
-
-func configMapFiles(source *v1.ConfigMapVolumeSource, object *v1.ConfigMap) ([]projected, error) {
-	p := plan{kind: "config", items: source.Items, mode: source.DefaultMode, optional: source.Optional}
-	if object != nil {
-		p.data = make(map[string][]byte, len(object.Data)+len(object.BinaryData))
-		maps.Copy(p.data, object.BinaryData)
-		for key, text := range object.Data {
-			p.data[key] = []byte(text)
-		}
-	} else if !p.isOptional() {
-		return nil, notFound("configmap", source.Name)
+	if err := makeNested(dir, nestedMounts(&s.Pod.Spec, v.Name)); err != nil {
+		return volume{}, err
 	}
-	return p.files()
+	files := p.sorted()
+	s.letGroupRead(files)
+	return volume{path: dir, readOnly: true, own: true}, writeAtomic(dir, files)
 }
 
-func secretFiles(source *v1.SecretVolumeSource, object *v1.Secret) ([]projected, error) {
-	p := plan{kind: "secret", items: source.Items, mode: source.DefaultMode, optional: source.Optional}
-	if object != nil {
-		p.data = object.Data
-	} else if !p.isOptional() {
-		return nil, notFound("secret", source.SecretName)
-	}
-	return p.files()
+func (p *payload) sorted() []projected {
+	return slices.SortedFunc(maps.Values(p.files), func(a, b projected) int { return strings.Compare(a.path, b.path) })
 }
 
-// notFound says what the kubelet hears from its API server, and what to do.
-func notFound(kind, name string) error {
-	return fmt.Errorf("%s %q not found: give its manifest together with the pod's, or mark the volume optional", kind, name)
-}
-
-// plan is what configMap and secret volumes have in common.
-type plan struct {
-	kind     string // as the kubelet says it of a missing key
-	data     map[string][]byte
-	items    []v1.KeyToPath
-	mode     *int32
-	optional *bool
-}
-
-func (p *plan) isOptional() bool { return p.optional != nil && *p.optional }
-
-// files returns the files of the volume, sorted by path. Without items each key
-// is a file; of two items with one path the later one wins.
-func (p *plan) files() ([]projected, error) {
-	items := p.items
-	if len(items) == 0 {
-		for key := range p.data {
-			items = append(items, v1.KeyToPath{Key: key, Path: key})
+// nestedMounts are the paths inside the volume on which containers mount
+// something else, without those that lie in another of them (kubelet,
+// MakeNestedMountpoints).
+func nestedMounts(pod *v1.PodSpec, name string) []string {
+	var nested []string
+	for _, containers := range [][]v1.Container{pod.InitContainers, pod.Containers} {
+		for i := range containers {
+			mounts := containers[i].VolumeMounts
+			for j := range mounts {
+				if mounts[j].Name == name && mounts[j].SubPath == "" && mounts[j].SubPathExpr == "" {
+					nested = append(nested, below(mounts[j].MountPath, mounts)...)
+				}
+			}
 		}
 	}
-	byPath := make(map[string]projected, len(items))
-	for _, item := range items {
-		data, ok := p.data[item.Key]
-		if !ok && p.isOptional() {
+	return nested
+}
+
+// below returns the mounts that lie directly below the path, relative to it.
+func below(dir string, mounts []v1.VolumeMount) []string {
+	prefix := strings.TrimSuffix(path.Join("/", dir), "/") + "/"
+	var inside []string
+	for i := range mounts {
+		if rest, ok := strings.CutPrefix(path.Join("/", mounts[i].MountPath), prefix); ok && rest != "" {
+			inside = append(inside, rest)
+		}
+	}
+	slices.Sort(inside)
+	var direct []string
+	for _, p := range inside {
+		if !slices.ContainsFunc(direct, func(d string) bool { return strings.HasPrefix(p, d+"/") }) {
+			direct = append(direct, p)
+		}
+	}
+	return direct
+}
+
+// makeNested makes the mount points before the first payload, for the containers
+// get the volume read-only. They hide keys of the same name.
+func makeNested(dir string, nested []string) error {
+	if len(nested) == 0 {
+		return nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, name := range nested {
+		if err := root.MkdirAll(name, 0o755); err != nil {
+			return fmt.Errorf("make the mount point %s in the volume: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Refresh gives the configMap, secret, downwardAPI and projected volumes what
+// the objects, and the pod's metadata and resources, say now. Each volume changes
+// at once and as a whole, by the swap of its ..data link; one whose payload is
+// what it was is not touched. What an optional source gained appears, keys that
+// went disappear. A volume that cannot be changed keeps its payload and is named
+// in the error. A subPath keeps the file that it was bound to, as under the
+// kubelet.
+//
+// The monitor calls it, in the pod's mount namespace, with the objects by name of
+// the pod's namespace, after it has stored them: a monitor that is killed on the
+// way is followed by one that repeats all of it through Mount. Every mounted
+// volume is made again from the arguments alone, so that it may be called
+// without knowing what changed, and any number of times.
+func (s *Set) Refresh(pod *v1.Pod, configMaps map[string]*v1.ConfigMap, secrets map[string]*v1.Secret) error {
+	s.refreshing.Lock()
+	defer s.refreshing.Unlock()
+	spec := s.spec
+	spec.Pod, spec.ConfigMaps, spec.Secrets = pod, configMaps, secrets
+	var failed []error
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if _, ok := s.volumes[v.Name]; !ok {
 			continue
 		}
-		if !ok {
-			return nil, fmt.Errorf("references non-existent %s key: %s", p.kind, item.Key)
+		p := spec.payload(v)
+		if p == nil {
+			continue
 		}
-		clean, err := cleanPath(item.Path)
-		if err != nil {
-			return nil, err
-		}
-		byPath[clean] = projected{path: clean, data: data, mode: p.modeOf(item)}
-	}
-	return slices.SortedFunc(maps.Values(byPath), func(a, b projected) int {
-		return strings.Compare(a.path, b.path)
-	}), nil
-}
-
-func (p *plan) modeOf(item v1.KeyToPath) fs.FileMode {
-	mode := v1.ConfigMapVolumeSourceDefaultMode // a secret's is the same
-	if p.mode != nil {
-		mode = *p.mode
-	}
-	if item.Mode != nil {
-		mode = *item.Mode
-	}
-	return fs.FileMode(mode) & fs.ModePerm
-}
-
-// The kernel's limits, in bytes.
-const (
-	maxName = 255
-	maxPath = 4096
-)
-
-// cleanPath returns the shortest form of a path inside the volume, or refuses
-// it in the kubelet's words (AtomicWriter). Unlike the kubelet it looks at the
-// first name again after the path was cleaned: "./..data" is not the volume's
-// own link.
-func cleanPath(name string) (string, error) {
-	switch {
-	case name == "":
-		return "", errors.New("invalid path: must not be empty")
-	case path.IsAbs(name):
-		return "", fmt.Errorf("invalid path: must be relative path: %s", name)
-	case len(name) > maxPath:
-		return "", fmt.Errorf("invalid path: must be less than or equal to %d characters", maxPath)
-	case strings.Contains(name, "\x00"):
-		return "", fmt.Errorf("invalid path: must not contain a NUL character: %q", name)
-	}
-	for element := range strings.SplitSeq(name, "/") {
-		if element == ".." {
-			return "", fmt.Errorf("invalid path: must not contain '..': %s", name)
-		}
-		if len(element) > maxName {
-			return "", fmt.Errorf("invalid path: filenames must be less than or equal to %d characters", maxName)
+		if _, err := spec.projection(v, p); err != nil {
+			failed = append(failed, fmt.Errorf("refresh volume %q: %w", v.Name, err))
 		}
 	}
-	clean := path.Clean(name)
-	if strings.HasPrefix(clean, "..") {
-		return "", fmt.Errorf("invalid path: must not start with '..': %s", name)
-	}
-	if clean == "." {
-		return "", fmt.Errorf("invalid path: must name a file: %s", name)
-	}
-	return clean, nil
+	return errors.Join(failed...)
 }

@@ -110,14 +110,15 @@ func TestOptionalKeysAreLeftOut(t *testing.T) {
 	yes := true
 	v := secret("keys", v1.KeyToPath{Key: "absent", Path: "absent"}, v1.KeyToPath{Key: "there", Path: "there"})
 	v.Secret.Optional = &yes
-	files := must(secretFiles(v.Secret, &v1.Secret{Data: map[string][]byte{"there": nil}}))(t)
-	if len(files) != 1 || files[0].path != "there" {
-		t.Errorf("got %v, want the file there alone", files)
+	s := Spec{Secrets: map[string]*v1.Secret{"keys": {Data: map[string][]byte{"there": nil}}}}
+	p := s.payload(&v)
+	if _, ok := p.files["there"]; !ok || len(p.files) != 1 || p.failed != nil {
+		t.Errorf("got %v and %v, want the file there alone", p.files, p.failed)
 	}
 }
 
-// TestUpdateIsWhole reads two files through ..data while they change together.
-func TestUpdateIsWhole(t *testing.T) {
+// TestRefreshIsWhole reads two files through ..data while they change together.
+func TestRefreshIsWhole(t *testing.T) {
 	s := newSpec(t, configMap("config"))
 	data := func(n int) map[string]*v1.ConfigMap {
 		text := strings.Repeat(fmt.Sprint(n%10), 10000)
@@ -153,7 +154,7 @@ func TestUpdateIsWhole(t *testing.T) {
 		}
 	}()
 	for n := range 200 {
-		ok(t, set.Update(data(n), nil))
+		ok(t, set.Refresh(s.Pod, data(n), nil))
 	}
 	close(stop)
 	ok(t, <-done)
@@ -162,7 +163,7 @@ func TestUpdateIsWhole(t *testing.T) {
 	}
 }
 
-func TestUpdateOnlyWhatChanged(t *testing.T) {
+func TestWrittenAnewOnlyIfChanged(t *testing.T) {
 	script := int32(0o755)
 	tests := []struct {
 		name    string
@@ -172,8 +173,8 @@ func TestUpdateOnlyWhatChanged(t *testing.T) {
 		{"nothing", func(*Spec) {}, false},
 		{"text of one length", func(s *Spec) { s.ConfigMaps["config"].Data["key"] = "TEXT" }, true},
 		{"further key", func(s *Spec) { s.ConfigMaps["config"].Data["more"] = "" }, true},
-		{"dropped key", func(s *Spec) { delete(s.ConfigMaps["config"].Data, "other") }, true},
 		{"mode", func(s *Spec) { s.Pod.Spec.Volumes[0].ConfigMap.DefaultMode = &script }, true},
+		{"dropped key", func(s *Spec) { delete(s.ConfigMaps["config"].Data, "other") }, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -199,12 +200,12 @@ func TestUpdateOnlyWhatChanged(t *testing.T) {
 	}
 }
 
-func TestUpdateKeepsDataThatCannotChange(t *testing.T) {
+func TestRefreshKeepsDataThatCannotChange(t *testing.T) {
 	s := newSpec(t, configMap("config", v1.KeyToPath{Key: "key", Path: "key"}))
 	s.ConfigMaps = configMaps("config", map[string]string{"key": "text"})
 	set := must(Mount(s))(t)
-	err := set.Update(configMaps("config", nil), nil)
-	checkError(t, err, `update volume "config": references non-existent config key: key`)
+	err := set.Refresh(s.Pod, configMaps("config", nil), nil)
+	checkError(t, err, `refresh volume "config": configmap references non-existent config key: key`)
 	if got := read(t, s.Dir+"/config/key"); got != "text" {
 		t.Errorf("got %q, want the old text", got)
 	}

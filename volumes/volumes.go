@@ -46,14 +46,18 @@ type Spec struct {
 	Claims     string                   // named volumes of the pod's namespace
 	// OnMachine calls f on a thread in the machine's mount namespace.
 	OnMachine func(f func() error) error
+
+	// Allocatable is what the machine has, for the resources of containers without limits.
+	Allocatable func() v1.ResourceList
 }
 
 // Set is the mounted volumes of one pod. Its methods are safe for concurrent
-// use, except that Update runs once at a time.
+// use.
 type Set struct {
-	spec    Spec
-	volumes map[string]volume
-	mutex   sync.Mutex // of what several containers may make for a volume
+	spec       Spec
+	volumes    map[string]volume
+	mutex      sync.Mutex // of what several containers may make for a volume
+	refreshing sync.Mutex // held by Refresh
 }
 
 // volume is one mounted volume.
@@ -110,37 +114,18 @@ func mounted(pod *v1.PodSpec) map[string]bool {
 }
 
 func (s *Spec) mount(v *v1.Volume) (volume, error) {
+	if p := s.payload(v); p != nil {
+		return s.projection(v, p)
+	}
 	switch {
 	case v.EmptyDir != nil:
 		return s.emptyDir(v.Name, v.EmptyDir)
 	case v.HostPath != nil:
 		return hostPath(v.HostPath)
-	case v.ConfigMap != nil, v.Secret != nil:
-		return s.projection(v)
 	case v.PersistentVolumeClaim != nil:
 		return s.claim(v.Name, v.PersistentVolumeClaim)
 	}
-	return volume{}, errors.New("its kind is not supported: use emptyDir, hostPath, configMap, secret or persistentVolumeClaim")
-}
-
-// Update gives the configMap and secret volumes the data of other objects. Each
-// volume changes at once and as a whole; one that cannot be changed keeps its
-// data and is named in the error. A subPath keeps the data that it was bound
-// to, as under the kubelet.
-func (s *Set) Update(configMaps map[string]*v1.ConfigMap, secrets map[string]*v1.Secret) error {
-	spec := s.spec
-	spec.ConfigMaps, spec.Secrets = configMaps, secrets
-	var failed []error
-	for i := range spec.Pod.Spec.Volumes {
-		v := &spec.Pod.Spec.Volumes[i]
-		if _, ok := s.volumes[v.Name]; !ok || v.ConfigMap == nil && v.Secret == nil {
-			continue
-		}
-		if _, err := spec.projection(v); err != nil {
-			failed = append(failed, fmt.Errorf("update volume %q: %w", v.Name, err))
-		}
-	}
-	return errors.Join(failed...)
+	return volume{}, errors.New("its kind is not supported: use emptyDir, hostPath, configMap, secret, downwardAPI, projected or persistentVolumeClaim")
 }
 
 // volumeMode is the mode of the root of every volume that podrun makes: the

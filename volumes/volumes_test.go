@@ -129,13 +129,13 @@ func TestMountErrors(t *testing.T) {
 		volume  v1.Volume
 		wantErr string // "" for none
 	}{
-		{"kind of a later issue", source(v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{}}, "data"),
+		{"kind of a network", source(v1.VolumeSource{NFS: &v1.NFSVolumeSource{}}, "data"),
 			`mount volume "data": its kind is not supported`},
 		{"no pages reserved", huge, `mount volume "data": emptyDir medium "HugePages" is not supported`},
 		{"object not given", configMap("absent"), `mount volume "absent": configmap "absent" not found: give its manifest`},
 		{"secret not given", secret("absent"), `mount volume "absent": secret "absent" not found: give its manifest`},
 		{"key not there", configMap("config", v1.KeyToPath{Key: "b", Path: "b"}),
-			`mount volume "config": references non-existent config key: b`},
+			`mount volume "config": configmap references non-existent config key: b`},
 		{"secret's key not there", secret("secret", v1.KeyToPath{Key: "b", Path: "b"}),
 			`mount volume "secret": references non-existent secret key: b`},
 		{"file below a file", configMap("config", v1.KeyToPath{Key: "a", Path: "x"}, v1.KeyToPath{Key: "a", Path: "x/y"}),
