@@ -13,16 +13,23 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/image"
+	"podrun/manifest"
 	"podrun/runtime"
 	"podrun/volumes"
 )
 
 // binds are all files and directories that show up in a container, parents
 // before what lies below them.
-func (m containers) binds(c *v1.Container, id string, img *image.Image, rootfs string) ([]runtime.Bind, error) {
-	mounted, err := m.volumes.Binds(c, id)
+func (m containers) binds(c *v1.Container, id string, img *image.Image, rootfs string, env []v1.EnvVar) ([]runtime.Bind, error) {
+	mounts, err := manifest.ExpandSubPaths(c.VolumeMounts, env)
 	if err != nil {
-		return nil, err
+		return nil, &runtime.ConfigError{Text: err.Error()}
+	}
+	expanded := *c
+	expanded.VolumeMounts = mounts
+	mounted, err := m.volumes.Binds(&expanded, id)
+	if err != nil {
+		return nil, &runtime.ConfigError{Text: err.Error()}
 	}
 	var list []runtime.Bind
 	taken := map[string]bool{}

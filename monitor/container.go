@@ -184,7 +184,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 	if err != nil {
 		return nil, &runtime.ConfigError{Text: err.Error()}
 	}
-	binds, err := m.binds(c, a.id, img, rootfs)
+	binds, err := m.binds(c, a.id, img, rootfs, env)
 	if err != nil {
 		return nil, err
 	}
