@@ -86,8 +86,8 @@ func setContainerDefaults(c *v1.Container, hostNetwork bool) {
 		}
 	}
 	for i := range c.Env {
-		if from := c.Env[i].ValueFrom; from != nil && from.FieldRef != nil {
-			fill(&from.FieldRef.APIVersion, "v1")
+		if from := c.Env[i].ValueFrom; from != nil {
+			setFieldDefaults(from.FieldRef)
 		}
 	}
 	for _, p := range []*v1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
@@ -144,6 +144,30 @@ func setVolumeDefaults(v *v1.Volume) {
 	}
 	if v.Secret != nil {
 		point(&v.Secret.DefaultMode, v1.SecretVolumeSourceDefaultMode)
+	}
+	if v.DownwardAPI != nil {
+		point(&v.DownwardAPI.DefaultMode, v1.DownwardAPIVolumeSourceDefaultMode)
+		setDownwardDefaults(v.DownwardAPI.Items)
+	}
+	if v.Projected != nil {
+		point(&v.Projected.DefaultMode, v1.ProjectedVolumeSourceDefaultMode)
+		for _, s := range v.Projected.Sources {
+			if s.DownwardAPI != nil {
+				setDownwardDefaults(s.DownwardAPI.Items)
+			}
+		}
+	}
+}
+
+func setDownwardDefaults(items []v1.DownwardAPIVolumeFile) {
+	for i := range items {
+		setFieldDefaults(items[i].FieldRef)
+	}
+}
+
+func setFieldDefaults(ref *v1.ObjectFieldSelector) {
+	if ref != nil {
+		fill(&ref.APIVersion, "v1")
 	}
 }
 

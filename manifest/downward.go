@@ -37,7 +37,7 @@ func Field(pod *v1.Pod, path string) (string, error) {
 		return lines(pod.Labels), nil
 	case "metadata.annotations":
 		return lines(pod.Annotations), nil
-	case "spec.nodeName":
+	case "spec.nodeName", "spec.host": // upstream's old name
 		return pod.Spec.NodeName, nil
 	case "spec.serviceAccountName":
 		if pod.Spec.ServiceAccountName == "" {

@@ -29,6 +29,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: prod, labels: {app: shop}, annotations: {x.y/z: note}}
 spec:
+  volumes: [{name: v}]
   initContainers: [{name: side, image: i, resources: {limits: {cpu: 1500m, memory: 100Mi}}}]
   containers:
   - {name: c, image: i, ` + fields + `}
@@ -67,6 +68,9 @@ func TestEnvironment(t *testing.T) {
 		return `env: [{name: V, valueFrom: {fieldRef: {fieldPath: "` + path + `"}}}]`
 	}
 	amount := func(ref string) string { return "env: [{name: V, valueFrom: {resourceFieldRef: {" + ref + "}}}]" }
+	file := func(ref string) string {
+		return "env: [{name: V, valueFrom: {fileKeyRef: {volumeName: v, " + ref + "}}}]"
+	}
 	for _, tc := range []struct{ why, fields, want string }{
 		{"nothing", "", ""},
 		{"in order", "env: [{name: Z, value: a}, {name: A}]", "Z=a A="},
@@ -100,6 +104,12 @@ func TestEnvironment(t *testing.T) {
 		{"a request that follows the limit", "resources: {limits: {memory: 10Mi}}, " + amount("resource: requests.memory"), "V=10485760"},
 		{"memory in mebibytes, rounded up", "resources: {limits: {memory: 10485761}}, " + amount("resource: limits.memory, divisor: 1Mi"), "V=11"},
 		{"no memory limit: the machine's", amount("resource: limits.memory, divisor: 1Gi"), "V=16"},
+		{"no ephemeral-storage limit: the machine's", amount("resource: limits.ephemeral-storage, divisor: 1Gi"), "V=100"},
+		{"huge pages", "resources: {limits: {hugepages-2Mi: 4Mi, memory: 1Mi}}, " + amount("resource: limits.hugepages-2Mi, divisor: 1Mi"), "V=4"},
+		{"no huge pages are none", amount("resource: limits.hugepages-2Mi"), "V=0"},
+		{"a key of a file", file("path: a.env, key: A"), "V=from-file"},
+		{"an optional key that a file lacks sets nothing", file("path: a.env, key: NONE, optional: true"), ""},
+		{"an empty value is a missing key", file("path: a.env, key: EMPTY, optional: true"), ""},
 		{"another container", amount("resource: limits.cpu, containerName: side"), "V=2"},
 	} {
 		t.Run(tc.why, func(t *testing.T) {
@@ -129,6 +139,10 @@ func TestEnvironmentComplainsAsTheKubelet(t *testing.T) {
 		{"env: [{name: A, valueFrom: {configMapKeyRef: {name: settings, key: none}}}]", `couldn't find key none in ConfigMap prod/settings`},
 		{"env: [{name: A, valueFrom: {secretKeyRef: {name: token, key: none}}}]", `couldn't find key none in Secret prod/token`},
 		{"env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu, containerName: none}}}]", `container none not found`},
+		{"env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: a.env, key: NONE}}}]", `environment variable key "NONE" not found in file "/host/a.env"`},
+		{"env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: a.env, key: EMPTY}}}]", `environment variable key "EMPTY" not found in file "/host/a.env"`},
+		{"env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: none, key: A, optional: true}}}]", `couldn't parse env file: file does not exist`},
+		{"env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: bad.env, key: A}}}]", `couldn't parse env file: /host/bad.env: invalid environment variable format at line 1: value must be enclosed in single quotes`},
 	} {
 		_, err := Environment(envSource(t, tc.fields))
 		if got := fmt.Sprint(err); got != tc.want {
@@ -163,6 +177,34 @@ func TestExpand(t *testing.T) {
 	} {
 		if got := Expand([]string{word}, env); got[0] != want {
 			t.Errorf("%q: got %q, want %q", word, got[0], want)
+		}
+	}
+}
+
+func TestExpandSubPaths(t *testing.T) {
+	env := []v1.EnvVar{{Name: "A", Value: "a"}, {Name: "EMPTY"}, {Name: "UP", Value: "../x"}}
+	for _, tc := range []struct{ expr, want, wantErr string }{
+		{"", "plain", ""},
+		{"logs/$(A)", "logs/a", ""},
+		{"$(A)$(A)", "aa", ""},
+		{"$$(A)", "$(A)", ""},
+		{"$(UP)", "../x", ""}, // whoever opens it refuses it
+		{"$(EMPTY)", "", "missing value for EMPTY"},
+		{"$(Z)/$(B)/$(Z)", "", "missing value for B, Z"},
+	} {
+		mounts := []v1.VolumeMount{{Name: "v", SubPath: "plain"}, {Name: "v", SubPathExpr: tc.expr}}
+		if tc.expr == "" {
+			mounts[1].SubPath = "plain"
+		}
+		got, err := ExpandSubPaths(mounts, env)
+		if fmt.Sprint(err) != tc.wantErr && (err != nil || tc.wantErr != "") {
+			t.Errorf("%s: got %v, want %s", tc.expr, err, tc.wantErr)
+		}
+		if err == nil && (got[0].SubPath != "plain" || got[1].SubPath != tc.want || got[1].SubPathExpr != "") {
+			t.Errorf("%s: got %v, want %s", tc.expr, got, tc.want)
+		}
+		if mounts[1].SubPathExpr != tc.expr {
+			t.Errorf("%s: the manifest's own mounts were changed", tc.expr)
 		}
 	}
 }

@@ -103,12 +103,11 @@ honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}  grpc
 honoured  spec.containers[].{livenessProbe,readinessProbe,startupProbe}.grpc  port service
 
 honoured  spec.containers[].env[]  name value valueFrom
-honoured  spec.containers[].env[].valueFrom  fieldRef resourceFieldRef configMapKeyRef secretKeyRef
+honoured  spec.containers[].env[].valueFrom  fieldRef resourceFieldRef configMapKeyRef secretKeyRef fileKeyRef
 honoured  spec.containers[].env[].valueFrom.fieldRef  apiVersion fieldPath
 honoured  spec.containers[].env[].valueFrom.resourceFieldRef  containerName resource divisor
 honoured  spec.containers[].env[].valueFrom.configMapKeyRef  name key optional
 honoured  spec.containers[].env[].valueFrom.secretKeyRef  name key optional
-refused   spec.containers[].env[].valueFrom  fileKeyRef : not yet
 honoured  spec.containers[].env[].valueFrom.fileKeyRef  volumeName path key optional
 honoured  spec.containers[].envFrom[]  prefix configMapRef secretRef
 honoured  spec.containers[].envFrom[].configMapRef  name optional
@@ -119,7 +118,7 @@ honoured  spec.containers[].resources  limits requests
 refused   spec.containers[].resources  claims : there is no driver that gives devices out, use a hostPath volume of a privileged container
 
 honoured  spec.containers[].volumeMounts[]  name mountPath readOnly subPath
-refused   spec.containers[].volumeMounts[]  subPathExpr : not yet
+honoured  spec.containers[].volumeMounts[]  subPathExpr
 honoured  spec.containers[].securityContext  runAsUser runAsGroup runAsNonRoot capabilities privileged readOnlyRootFilesystem allowPrivilegeEscalation seccompProfile
 honoured  spec.containers[].volumeMounts[]  mountPropagation
 honoured  spec.containers[].volumeMounts[]  recursiveReadOnly
@@ -140,12 +139,12 @@ honoured  spec.volumes[].configMap.items[]  key path mode
 honoured  spec.volumes[].secret  secretName items defaultMode optional
 honoured  spec.volumes[].secret.items[]  key path mode
 honoured  spec.volumes[].persistentVolumeClaim  claimName readOnly
-refused   spec.volumes[]  downwardAPI : not yet
+honoured  spec.volumes[]  downwardAPI
 honoured  spec.volumes[].downwardAPI  defaultMode items
 honoured  spec.volumes[].downwardAPI.items[]  path mode fieldRef resourceFieldRef
 honoured  spec.volumes[].downwardAPI.items[].fieldRef  apiVersion fieldPath
 honoured  spec.volumes[].downwardAPI.items[].resourceFieldRef  containerName resource divisor
-refused   spec.volumes[]  projected : not yet
+honoured  spec.volumes[]  projected
 honoured  spec.volumes[].projected  defaultMode sources
 honoured  spec.volumes[].projected.sources[]  configMap secret downwardAPI
 honoured  spec.volumes[].projected.sources[].{configMap,secret}  name optional items

@@ -47,27 +47,52 @@ func (g *gatherer) complain(path *field.Path, format string, args ...any) {
 func (g *gatherer) volume(s *v1.VolumeSource, path *field.Path) {
 	if c := s.ConfigMap; c != nil {
 		at := path.Child("configMap")
-		cm := g.configMap(c.Name, c.Optional, at.Child("name"))
-		for i, item := range c.Items {
-			if cm != nil && !optional(c.Optional) && !hasKey(cm, item.Key) {
-				g.complain(at.Child("items").Index(i).Child("key"), "configmap references non-existent config key: %s", item.Key)
-			}
-		}
+		g.configMapItems(c.Name, c.Items, c.Optional, at.Child("name"), at.Child("items"))
 	}
 	if c := s.Secret; c != nil {
 		at := path.Child("secret")
-		secret := g.secret(c.SecretName, c.Optional, at.Child("secretName"))
-		for i, item := range c.Items {
-			if secret == nil || optional(c.Optional) {
-				break
-			}
-			if _, ok := secret.Data[item.Key]; !ok {
-				g.complain(at.Child("items").Index(i).Child("key"), "references non-existent secret key: %s", item.Key)
-			}
+		g.secretItems(c.SecretName, c.Items, c.Optional, at.Child("secretName"), at.Child("items"))
+	}
+	if p := s.Projected; p != nil {
+		for i := range p.Sources {
+			g.source(&p.Sources[i], path.Child("projected", "sources").Index(i))
 		}
 	}
 	if c := s.PersistentVolumeClaim; c != nil {
 		g.claim(c.ClaimName, path.Child("persistentVolumeClaim", "claimName"))
+	}
+}
+
+// source is one source of a projected volume.
+func (g *gatherer) source(s *v1.VolumeProjection, path *field.Path) {
+	if c := s.ConfigMap; c != nil {
+		at := path.Child("configMap")
+		g.configMapItems(c.Name, c.Items, c.Optional, at.Child("name"), at.Child("items"))
+	}
+	if c := s.Secret; c != nil {
+		at := path.Child("secret")
+		g.secretItems(c.Name, c.Items, c.Optional, at.Child("name"), at.Child("items"))
+	}
+}
+
+func (g *gatherer) configMapItems(name string, items []v1.KeyToPath, opt *bool, at, itemsAt *field.Path) {
+	cm := g.configMap(name, opt, at)
+	for i, item := range items {
+		if cm != nil && !optional(opt) && !hasKey(cm, item.Key) {
+			g.complain(itemsAt.Index(i).Child("key"), "configmap references non-existent config key: %s", item.Key)
+		}
+	}
+}
+
+func (g *gatherer) secretItems(name string, items []v1.KeyToPath, opt *bool, at, itemsAt *field.Path) {
+	secret := g.secret(name, opt, at)
+	for i, item := range items {
+		if secret == nil || optional(opt) {
+			break
+		}
+		if _, ok := secret.Data[item.Key]; !ok {
+			g.complain(itemsAt.Index(i).Child("key"), "references non-existent secret key: %s", item.Key)
+		}
 	}
 }
 

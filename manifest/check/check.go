@@ -30,6 +30,7 @@ func Pod(pod *v1.Pod) field.ErrorList {
 	}
 	errs = append(errs, validatePodSecurity(spec.SecurityContext, path.Child("securityContext"))...)
 	errs = append(errs, validateVolumes(spec.Volumes, path.Child("volumes"))...)
+	errs = append(errs, validateFileVolumes(spec, path)...)
 	return append(errs, validateContainers(spec, path)...)
 }
 

@@ -119,7 +119,7 @@ func TestValidateEnv(t *testing.T) {
 		{"no name", "env: [{value: a}]", "spec.containers[0].env[0].name: Required value"},
 		{"an equals sign", "env: [{name: A=B}]", `spec.containers[0].env[0].name: Invalid value: "A=B": a valid environment variable name must consist only of printable ASCII characters other than '='`},
 		{"a NUL in the value", `env: [{name: A, value: "a\0b"}]`, `spec.containers[0].env[0].value: Invalid value: "a\x00b": must not contain a NUL character`},
-		{"no source", "env: [{name: A, valueFrom: {}}]", "spec.containers[0].env[0].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"},
+		{"no source", "env: [{name: A, valueFrom: {}}]", "spec.containers[0].env[0].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"},
 		{"value and source", "env: [{name: A, value: x, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]", "spec.containers[0].env[0].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty"},
 		{"two sources", "env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}, secretKeyRef: {name: s, key: k}}}]", `spec.containers[0].env[0].valueFrom: Invalid value: "": may not have more than one field specified at a time`},
 		{"no field path", "env: [{name: A, valueFrom: {fieldRef: {}}}]", "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Required value"},

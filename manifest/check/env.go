@@ -32,7 +32,7 @@ func validateEnvSource(e *v1.EnvVar, path *field.Path) field.ErrorList {
 	sources := setPointers(e.ValueFrom)
 	switch {
 	case len(sources) == 0:
-		return field.ErrorList{field.Invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`")}
+		return field.ErrorList{field.Invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`")}
 	case e.Value != "":
 		return field.ErrorList{field.Invalid(path, "", "may not be specified when `value` is not empty")}
 	case len(sources) > 1:
@@ -41,9 +41,11 @@ func validateEnvSource(e *v1.EnvVar, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	switch from := e.ValueFrom; {
 	case from.FieldRef != nil:
-		errs = validateFieldRef(from.FieldRef, path.Child("fieldRef"))
+		errs = validateFieldRef(from.FieldRef, path.Child("fieldRef"), envFields)
 	case from.ResourceFieldRef != nil:
 		errs = validateResourceRef(from.ResourceFieldRef, path.Child("resourceFieldRef"))
+	case from.FileKeyRef != nil:
+		errs = validateFileKey(from.FileKeyRef, path.Child("fileKeyRef"))
 	case from.ConfigMapKeyRef != nil:
 		at := path.Child("configMapKeyRef")
 		errs = append(required(at.Child("name"), from.ConfigMapKeyRef.Name), validateKey(from.ConfigMapKeyRef.Key, at.Child("key"))...)
@@ -61,7 +63,11 @@ func validateKey(key string, at *field.Path) field.ErrorList {
 	return invalid(at, key, validation.IsConfigMapKey(key))
 }
 
-func validateFieldRef(ref *v1.ObjectFieldSelector, path *field.Path) field.ErrorList {
+// envFields are what a fieldRef in env may name.
+var envFields = []string{"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"}
+
+func validateFieldRef(ref *v1.ObjectFieldSelector, path *field.Path, fields []string) field.ErrorList {
 	if ref.APIVersion != "v1" {
 		return field.ErrorList{field.NotSupported(path.Child("apiVersion"), ref.APIVersion, []string{"v1"})}
 	}
@@ -78,8 +84,7 @@ func validateFieldRef(ref *v1.ObjectFieldSelector, path *field.Path) field.Error
 		}
 		return field.ErrorList{field.Invalid(at, ref.FieldPath, "only metadata.labels and metadata.annotations take a key in brackets")}
 	}
-	return oneOf(at, ref.FieldPath, "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-		"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs")
+	return oneOf(at, ref.FieldPath, fields...)
 }
 
 // Subscript takes metadata.labels['app'] apart.
@@ -96,7 +101,10 @@ func validateResourceRef(ref *v1.ResourceFieldSelector, path *field.Path) field.
 	if ref.Resource == "" {
 		return field.ErrorList{field.Required(at, "")}
 	}
-	errs := oneOf(at, ref.Resource, "limits.cpu", "limits.memory", "requests.cpu", "requests.memory")
+	var errs field.ErrorList
+	if !strings.HasPrefix(ref.Resource, "limits.hugepages-") && !strings.HasPrefix(ref.Resource, "requests.hugepages-") {
+		errs = oneOf(at, ref.Resource, "limits.cpu", "limits.memory", "limits.ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage")
+	}
 	if len(errs) > 0 || ref.Divisor.IsZero() {
 		return errs
 	}

@@ -58,6 +58,14 @@ func validateVolumeSource(s *v1.VolumeSource, at *field.Path) field.ErrorList {
 		errs = append(errs, required(at.Child("secretName"), c.SecretName)...)
 		errs = append(errs, validateFiles(c.Items, *c.DefaultMode, at)...)
 	}
+	if d := s.DownwardAPI; d != nil {
+		at := at.Child("downwardAPI")
+		errs = append(errs, validateMode(d.DefaultMode, at.Child("defaultMode"))...)
+		errs = append(errs, validateDownward(d.Items, at)...)
+	}
+	if p := s.Projected; p != nil {
+		errs = append(errs, validateProjected(p, at.Child("projected"))...)
+	}
 	if c := s.PersistentVolumeClaim; c != nil {
 		at := at.Child("persistentVolumeClaim", "claimName")
 		errs = append(errs, required(at, c.ClaimName)...)
@@ -79,21 +87,17 @@ func validateHostPath(h *v1.HostPathVolumeSource, at *field.Path) field.ErrorLis
 
 // validateFiles checks what a configMap or secret volume says about its files.
 func validateFiles(items []v1.KeyToPath, mode int32, at *field.Path) field.ErrorList {
+	return append(validateMode(&mode, at.Child("defaultMode")), validateItems(items, at.Child("items"))...)
+}
+
+func validateItems(items []v1.KeyToPath, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if mode < 0 || mode > 0o777 {
-		errs = append(errs, field.Invalid(at.Child("defaultMode"), mode, badMode))
-	}
 	for i, item := range items {
-		at := at.Child("items").Index(i)
+		at := at.Index(i)
 		errs = append(errs, required(at.Child("key"), item.Key)...)
 		errs = append(errs, required(at.Child("path"), item.Path)...)
-		errs = append(errs, descending(at.Child("path"), item.Path)...)
-		if strings.HasPrefix(item.Path, "..") && !hasBackstep(item.Path) {
-			errs = append(errs, field.Invalid(at.Child("path"), item.Path, "must not start with '..'"))
-		}
-		if item.Mode != nil && (*item.Mode < 0 || *item.Mode > 0o777) {
-			errs = append(errs, field.Invalid(at.Child("mode"), *item.Mode, badMode))
-		}
+		errs = append(errs, unreserved(at.Child("path"), item.Path)...)
+		errs = append(errs, validateMode(item.Mode, at.Child("mode"))...)
 	}
 	return errs
 }
@@ -119,6 +123,10 @@ func validateMounts(mounts []v1.VolumeMount, volumes map[string]bool, at *field.
 		}
 		paths[m.MountPath] = true
 		errs = append(errs, descending(at.Child("subPath"), m.SubPath)...)
+		if m.SubPathExpr != "" && m.SubPath != "" {
+			errs = append(errs, field.Invalid(at.Child("subPathExpr"), m.SubPathExpr, "subPathExpr and subPath are mutually exclusive"))
+		}
+		errs = append(errs, descending(at.Child("subPathExpr"), m.SubPathExpr)...)
 	}
 	return errs
 }
