@@ -155,16 +155,21 @@ func forwardSize(from int, to *os.File) (stop func()) {
 	signal.Notify(resized, unix.SIGWINCH)
 	go func() {
 		for range resized {
-			size, err := unix.IoctlGetWinsize(from, unix.TIOCGWINSZ)
-			if err != nil {
-				continue
-			}
-			if raw, err := to.SyscallConn(); err == nil {
-				raw.Control(func(fd uintptr) { unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, size) })
-			}
+			sizeOf(from, to)
 		}
 	}()
 	return func() { signal.Stop(resized); close(resized) }
+}
+
+// sizeOf gives one terminal the size of another.
+func sizeOf(from int, to *os.File) {
+	size, err := unix.IoctlGetWinsize(from, unix.TIOCGWINSZ)
+	if err != nil {
+		return
+	}
+	if raw, err := to.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, size) })
+	}
 }
 
 // forwardSignals passes on what would end the command at a shell.

@@ -29,6 +29,9 @@ type Options struct {
 	// Stalled is told, if set, the first time that the log cannot be written (the disk is full), and with nil when it can
 	// again. Meanwhile nothing is dropped: the container blocks once its pipe is full. It must not block.
 	Stalled func(error)
+	// Tap is given, if set, all output as it comes, with the begin of a line that is not written yet. It must not keep the
+	// bytes; while it blocks, so does the log.
+	Tap func(Stream, []byte)
 }
 
 // Writer writes the output of one attempt of a container to its log. Another Writer, in another process, can go on where
@@ -233,6 +236,9 @@ func (w *Writer) round(s *scratch, source int, stream Stream, st stage) (empty, 
 	src, err := s.peek(st, batchSize)
 	if err != nil {
 		return false, false, err
+	}
+	if w.options.Tap != nil && len(src) > held {
+		w.options.Tap(stream, src[held:])
 	}
 	used, err := w.batch(s, src, stream, st, found == sourceEnded || found == stageCrowded)
 	if err != nil || used > 0 { // there may be more in the stage

@@ -76,9 +76,7 @@ refused   spec.containers[]  restartPolicyRules : not yet
 honoured  spec.containers[].restartPolicyRules[]  action exitCodes
 honoured  spec.containers[].restartPolicyRules[].exitCodes  operator values
 refused   spec.containers[]  volumeDevices : there are no block volumes, use volumeMounts
-refused   spec.containers[]  stdin : not yet
-refused   spec.containers[]  stdinOnce : not yet
-refused   spec.containers[]  tty : not yet
+honoured  spec.containers[]  stdin stdinOnce tty
 honoured  spec.containers[].ports[]  name containerPort hostPort hostIP protocol
 refused   spec.containers[]  lifecycle={} : not yet
 honoured  spec.containers[].lifecycle  postStart

@@ -71,12 +71,36 @@ func (m containers) find(container string, number int) *attempt {
 
 func (m containers) newAttempt(container string, number int) *attempt {
 	a := &attempt{id: ID(container, number), name: container, number: number, exited: make(chan struct{})}
-	for i, c := range append(m.pod.Spec.InitContainers[:len(m.pod.Spec.InitContainers):len(m.pod.Spec.InitContainers)], m.pod.Spec.Containers...) {
+	for i, c := range m.specs() {
 		if c.Name == container {
 			a.slot = i
 		}
 	}
 	return a
+}
+
+// specs are all containers of the pod, in an order that does not change.
+func (m containers) specs() []*v1.Container {
+	var all []*v1.Container
+	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+	for i := range m.pod.Spec.EphemeralContainers {
+		all = append(all, (*v1.Container)(&m.pod.Spec.EphemeralContainers[i].EphemeralContainerCommon))
+	}
+	return all
+}
+
+// spec finds a container of the pod; nil if there is none.
+func (m containers) spec(name string) *v1.Container {
+	for _, c := range m.specs() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
 }
 
 // Create prepares an attempt; see [pod.Runtime].
@@ -111,13 +135,13 @@ func (m containers) create(ctx context.Context, c *v1.Container, number int) err
 	if err := logs.Prune(m.logPath(c.Name), number-1); err != nil {
 		return err
 	}
-	out, ends, err := m.newOutput(a)
+	out, ends, err := m.newOutput(a, c)
 	if err != nil {
 		return err
 	}
 	a.output = out
 	a.container, err = runtime.Create(m.stateDir(), spec, ends)
-	closeEnds(ends)
+	ends.Close()
 	if m.hasStarted() && (errors.Is(err, runtime.ErrCommandNotFound) || errors.Is(err, runtime.ErrNotExecutable)) {
 		// The kubelet hears of it at the start. Before any has started, it is a pod
 		// that cannot be made.
@@ -128,7 +152,13 @@ func (m containers) create(ctx context.Context, c *v1.Container, number int) err
 	if err != nil {
 		return errors.Join(configFailure(err), out.drop())
 	}
-	if a.watch, err = a.container.NewWatch(); err != nil {
+	if console := a.container.Console; console != nil {
+		err = out.show(console, c.Stdin)
+	}
+	if err == nil {
+		a.watch, err = a.container.NewWatch()
+	}
+	if err != nil {
 		return errors.Join(err, a.container.Destroy(), out.drop())
 	}
 	m.add(a)

@@ -35,6 +35,8 @@ type Request struct {
 	// Refresh makes the pod follow the kept objects that it refers to. It is
 	// answered when it does.
 	Refresh bool `json:"refresh,omitempty"`
+	// Attach is answered in a way of its own; see [AttachTo].
+	Attach *Attach `json:"attach,omitempty"`
 }
 
 // Update is one thing that happened. Exactly one field is set, except that
@@ -188,7 +190,8 @@ func (m *monitor) answer(conn *net.UnixConn) {
 	if !ownPeer(conn) {
 		return
 	}
-	line, err := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadBytes('\n')
+	in := bufio.NewReader(io.LimitReader(conn, maxRequest))
+	line, err := in.ReadBytes('\n')
 	var r Request
 	if err != nil || json.Unmarshal(line, &r) != nil {
 		return
@@ -201,6 +204,10 @@ func (m *monitor) answer(conn *net.UnixConn) {
 		}
 		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
 		json.NewEncoder(conn).Encode(Update{Answer: answer})
+		return
+	}
+	if r.Attach != nil {
+		containers{m}.answerAttach(conn, in, *r.Attach)
 		return
 	}
 	w := m.board.watch()

@@ -55,12 +55,6 @@ func (m containers) logTail(a *attempt) string {
 }
 
 func (m containers) fallsBackToLogs(container string) bool {
-	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
-		for i := range list {
-			if list[i].Name == container {
-				return list[i].TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError
-			}
-		}
-	}
-	return false
+	c := m.spec(container)
+	return c != nil && c.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError
 }

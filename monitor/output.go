@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 
+	v1 "k8s.io/api/core/v1"
+
 	"podrun/logs"
 	"podrun/runtime"
 )
@@ -21,6 +23,8 @@ type output struct {
 	writer   *logs.Writer
 	position *logs.Position
 	pipes    [2]logs.Pipes
+	console  *console // of a container with a terminal
+	audience audience // who is attached
 	copies   sync.WaitGroup
 	ended    chan struct{} // closed when all output is in the log
 }
@@ -36,14 +40,15 @@ func keptName(id string, s logs.Stream, end string) string {
 	return fmt.Sprintf("%s/%s/%s", id, s, end)
 }
 
-// newOutput makes the pipes of a new container, gives them to pause and starts
-// to copy. The caller passes the write ends on and closes them.
-func (m *monitor) newOutput(a *attempt) (_ *output, _ runtime.Output, err error) {
+// newOutput makes the standard files of a new container, gives to pause what has
+// to outlive this monitor, and starts to copy. The caller passes the container's
+// ends on and closes them.
+func (m *monitor) newOutput(a *attempt, c *v1.Container) (_ *output, _ runtime.Streams, err error) {
 	o := &output{m: m, id: a.id, ended: make(chan struct{})}
-	var ends runtime.Output
+	var ends runtime.Streams
 	defer func() {
 		if err != nil {
-			closeEnds(ends)
+			ends.Close()
 			o.drop()
 		}
 	}()
@@ -56,6 +61,15 @@ func (m *monitor) newOutput(a *attempt) (_ *output, _ runtime.Output, err error)
 				return nil, ends, err
 			}
 		}
+	}
+	switch {
+	case c.TTY:
+		err = o.newConsole(&ends)
+	case c.Stdin:
+		ends.Stdin, err = o.newStdin()
+	}
+	if err != nil {
+		return nil, ends, err
 	}
 	return o, ends, o.start(a)
 }
@@ -70,15 +84,10 @@ func (m *monitor) oldOutput(a *attempt) (_ *output, err error) {
 			}
 		}
 	}
-	return o, o.start(a)
-}
-
-func closeEnds(ends runtime.Output) {
-	for _, f := range []*os.File{ends.Stdout, ends.Stderr} {
-		if f != nil {
-			f.Close()
-		}
+	if err := o.oldConsole(); err != nil {
+		return nil, err
 	}
+	return o, o.start(a)
 }
 
 func (o *output) start(a *attempt) (err error) {
@@ -90,7 +99,7 @@ func (o *output) start(a *attempt) (err error) {
 		return err
 	}
 	path := filepath.Join(o.m.logPath(a.name), strconv.Itoa(a.number)+".log")
-	if o.writer, err = logs.NewWriter(path, o.position, logs.Options{Stalled: o.stalled}); err != nil {
+	if o.writer, err = logs.NewWriter(path, o.position, logs.Options{Stalled: o.stalled, Tap: o.audience.hear}); err != nil {
 		return err
 	}
 	for i := range o.pipes {
@@ -102,6 +111,7 @@ func (o *output) start(a *attempt) (err error) {
 	}
 	go func() {
 		o.copies.Wait()
+		o.audience.dismiss()
 		close(o.ended)
 	}()
 	return nil
@@ -126,6 +136,7 @@ func (o *output) close() {
 			}
 		}
 	}
+	o.console.close()
 	if o.position != nil {
 		o.position.Close()
 	}
@@ -139,6 +150,9 @@ func (o *output) drop() error {
 		for end := range pipeEnds(&o.pipes[i]) {
 			errs = append(errs, o.m.pause.Drop(keptName(o.id, streams[i], end)))
 		}
+	}
+	for _, name := range consoleNames(o.id) {
+		errs = append(errs, o.m.pause.Drop(name))
 	}
 	return errors.Join(errs...)
 }

@@ -46,10 +46,7 @@ func (m containers) recover(s *Status) (alive map[string]int, err error) {
 
 // takeOver goes on with a container's output, and watches it where it lives.
 func (m containers) takeOver(a *attempt, phase runtime.Phase) (alive bool, err error) {
-	for _, c := range append(m.pod.Spec.InitContainers[:len(m.pod.Spec.InitContainers):len(m.pod.Spec.InitContainers)], m.pod.Spec.Containers...) {
-		if c.Name != a.name {
-			continue
-		}
+	if c := m.spec(a.name); c != nil {
 		if img, err := m.images.Get(c.Image); err == nil {
 			a.stopSignal = stopSignal(img)
 		} else if !errors.Is(err, image.ErrNotFound) {

@@ -71,6 +71,9 @@ func (m containers) removeUnknown(a *attempt) error {
 			err = errors.Join(err, m.pause.Drop(keptName(a.id, s, end)))
 		}
 	}
+	for _, name := range consoleNames(a.id) {
+		err = errors.Join(err, m.pause.Drop(name))
+	}
 	return err
 }
 

@@ -15,11 +15,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is where a container's standard output and error go.
-type Output struct{ Stdout, Stderr *os.File }
+// Streams are a container's standard files; without Stdin it reads the null
+// device. With a terminal they are not used.
+type Streams struct{ Stdin, Stdout, Stderr *os.File }
+
+// Close closes the caller's copies.
+func (s Streams) Close() {
+	for _, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
 
 // Container is one attempt of a container. Methods are safe for concurrent use.
 type Container struct {
+	// Console is the master end of the terminal of a container that Create has
+	// made with one. It belongs to the caller.
+	Console *os.File
+
 	dir string // libcontainer's state directory
 	lc  *libcontainer.Container
 	pid int
@@ -42,7 +56,7 @@ const processFile = "process.json"
 // is made, and its first process waits just before it becomes the container's
 // program. A *ConfigError says that the spec and the image do not go together.
 // What goes wrong half way is undone.
-func Create(root string, s *Spec, out Output) (_ *Container, err error) {
+func Create(root string, s *Spec, std Streams) (_ *Container, err error) {
 	config, first, err := s.plan()
 	if err != nil {
 		return nil, err
@@ -64,15 +78,31 @@ func Create(root string, s *Spec, out Output) (_ *Container, err error) {
 	if err := os.WriteFile(filepath.Join(dir, processFile), known, 0o600); err != nil {
 		return nil, err
 	}
-	first.Stdout, first.Stderr = out.Stdout, out.Stderr
-	if err := lc.Start(first); err != nil {
+	c := &Container{dir: dir, lc: lc}
+	if s.Container.TTY {
+		c.Console, err = withConsole(first, func() error { return lc.Start(first) })
+	} else {
+		std.giveTo(first)
+		err = lc.Start(first)
+	}
+	if err != nil {
 		return nil, plain(err, first.Args[0])
 	}
-	pid, err := first.Pid()
-	if err != nil {
-		return nil, err
+	c.pid, err = first.Pid()
+	return c, err
+}
+
+func (s Streams) giveTo(p *libcontainer.Process) {
+	// A nil *os.File in an interface is not nil.
+	if s.Stdin != nil {
+		p.Stdin = s.Stdin
 	}
-	return &Container{dir: dir, lc: lc, pid: pid}, nil
+	if s.Stdout != nil {
+		p.Stdout = s.Stdout
+	}
+	if s.Stderr != nil {
+		p.Stderr = s.Stderr
+	}
 }
 
 // A command that cannot be executed is one of these.

@@ -162,7 +162,7 @@ func TestCreateErrors(t *testing.T) {
 	for _, test := range tests {
 		s := r.spec("")
 		s.Command = test.command
-		c, err := Create(r.root, s, Output{os.Stdout, os.Stderr})
+		c, err := Create(r.root, s, Streams{Stdout: os.Stdout, Stderr: os.Stderr})
 		if err == nil {
 			t.Errorf("%s: no error", test.why)
 			c.Destroy()
@@ -174,17 +174,17 @@ func TestCreateErrors(t *testing.T) {
 	}
 	s := r.spec("")
 	s.Image.User = "nobody"
-	if _, err := Create(r.root, s, Output{os.Stdout, os.Stderr}); err == nil {
+	if _, err := Create(r.root, s, Streams{Stdout: os.Stdout, Stderr: os.Stderr}); err == nil {
 		t.Error("no such user: no error")
 	}
 	s = r.spec("")
 	s.Binds = []Bind{{Source: "/none", Destination: "/data"}}
-	if _, err := Create(r.root, s, Output{os.Stdout, os.Stderr}); err == nil {
+	if _, err := Create(r.root, s, Streams{Stdout: os.Stdout, Stderr: os.Stderr}); err == nil {
 		t.Error("a bind of nothing: no error")
 	}
 	s = r.spec("")
 	s.Container.Resources = v1.ResourceRequirements{Limits: quantities("", "256Ki")}
-	if _, err := Create(r.root, s, Output{os.Stdout, os.Stderr}); err == nil {
+	if _, err := Create(r.root, s, Streams{Stdout: os.Stdout, Stderr: os.Stderr}); err == nil {
 		t.Error("less memory than the first process needs: no error")
 	}
 	r.noCgroups()

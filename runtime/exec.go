@@ -46,35 +46,13 @@ func (c *Container) Exec(cmd Command) (*Execution, error) {
 	}
 	e := &Execution{process: p}
 	if !cmd.TTY {
-		// A nil *os.File in an interface is not nil.
-		if cmd.Stdin != nil {
-			p.Stdin = cmd.Stdin
-		}
-		if cmd.Stdout != nil {
-			p.Stdout = cmd.Stdout
-		}
-		if cmd.Stderr != nil {
-			p.Stderr = cmd.Stderr
-		}
+		Streams{cmd.Stdin, cmd.Stdout, cmd.Stderr}.giveTo(p)
 		return e, c.start(e, cmd)
 	}
-	parent, child, err := utils.NewSockPair("console")
-	if err != nil {
-		return nil, err
-	}
-	defer parent.Close()
-	defer child.Close()
-	p.ConsoleSocket, p.ConsoleWidth, p.ConsoleHeight = child, cmd.Width, cmd.Height
+	p.ConsoleWidth, p.ConsoleHeight = cmd.Width, cmd.Height
 	p.Env = append(p.Env[:len(p.Env):len(p.Env)], "TERM=xterm")
-	if err := c.start(e, cmd); err != nil {
-		return nil, err
-	}
-	if e.Console, err = receiveConsole(parent); err != nil {
-		p.Signal(unix.SIGKILL)
-		p.Wait()
-		return nil, fmt.Errorf("receive the terminal: %w", err)
-	}
-	return e, nil
+	e.Console, err = withConsole(p, func() error { return c.start(e, cmd) })
+	return e, err
 }
 
 // start starts the command, in a cgroup of its own if it is to have one.
@@ -114,6 +92,28 @@ func (c *Container) firstProcess() (*process, error) {
 		return nil, fmt.Errorf("find the container's user: %w", err)
 	}
 	return &p, nil
+}
+
+// withConsole starts p with a terminal and returns the master end. A process
+// whose terminal does not come is ended.
+func withConsole(p *libcontainer.Process, start func() error) (*os.File, error) {
+	parent, child, err := utils.NewSockPair("console")
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	defer child.Close()
+	p.ConsoleSocket = child
+	if err := start(); err != nil {
+		return nil, err
+	}
+	console, err := receiveConsole(parent)
+	if err != nil {
+		p.Signal(unix.SIGKILL)
+		p.Wait()
+		return nil, fmt.Errorf("receive the terminal: %w", err)
+	}
+	return console, nil
 }
 
 func receiveConsole(socket *os.File) (*os.File, error) {

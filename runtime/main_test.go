@@ -133,7 +133,7 @@ func (r *rig) create(s *Spec) (*Container, *os.File) {
 	r.Helper()
 	read, write, err := os.Pipe()
 	must(r, err)
-	c, err := Create(r.root, s, Output{write, write})
+	c, err := Create(r.root, s, Streams{Stdout: write, Stderr: write})
 	write.Close()
 	if err != nil {
 		read.Close()
