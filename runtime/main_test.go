@@ -23,13 +23,42 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "the tests of runtime run containers: run them as root")
 		os.Exit(1)
 	}
+	dir, err := ownTemp()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	before := leftovers()
 	code := m.Run()
 	if after := leftovers(); !reflect.DeepEqual(before, after) {
 		fmt.Fprintf(os.Stderr, "left on the machine: %q, before the tests %q\n", after, before)
 		code = 1
+	} else {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
+}
+
+// ownTemp is the directory of all that the tests make, so that their mounts can
+// be told from those of a user's pods.
+func ownTemp() (string, error) {
+	dir, err := os.MkdirTemp("", "podrun-runtime")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Setenv("TMPDIR", dir)
+}
+
+// ownMounts are those below ownTemp.
+func ownMounts() []string {
+	var own []string
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, os.TempDir()) {
+			own = append(own, line)
+		}
+	}
+	return own
 }
 
 // cgroupTop keeps the tests' cgroups from those of real pods.
@@ -53,8 +82,7 @@ func leftovers() []string {
 	goruntime.GC() // closes what libcontainer leaves to finalizers
 	goruntime.GC()
 	time.Sleep(20 * time.Millisecond)
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	left := append([]string{fmt.Sprint(strings.Count(string(mounts), "\n"), " mounts")}, cgroupDirs(cgroupTop)...)
+	left := append(ownMounts(), cgroupDirs(cgroupTop)...)
 	for _, pid := range children() {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		left = append(left, fmt.Sprintf("process %d: %.60q", pid, status))

@@ -27,13 +27,42 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "the tests of sandbox make namespaces and cgroups: run them as root")
 		os.Exit(1)
 	}
+	dir, err := ownTemp()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	before := leftovers()
 	code := m.Run()
 	if after := leftovers(); !reflect.DeepEqual(before, after) {
 		fmt.Fprintf(os.Stderr, "left on the machine: %q, before the tests %q\n", after, before)
 		code = 1
+	} else {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
+}
+
+// ownTemp is the directory of all that the tests make, so that their mounts can
+// be told from those of a user's pods.
+func ownTemp() (string, error) {
+	dir, err := os.MkdirTemp("", "podrun-sandbox")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Setenv("TMPDIR", dir)
+}
+
+// ownMounts are those below ownTemp.
+func ownMounts() []string {
+	var own []string
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, os.TempDir()) {
+			own = append(own, line)
+		}
+	}
+	return own
 }
 
 // instance keeps the tests' cgroups from those of real pods.
@@ -42,9 +71,7 @@ var instance = fmt.Sprintf("test%d", os.Getpid())
 // leftovers are this process's mounts, children and descriptors, and cgroups of
 // the instance.
 func leftovers() []string {
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	left := []string{fmt.Sprint(strings.Count(string(mounts), "\n"), " mounts")}
-	left = append(left, directories(filepath.Join(cgroupTop, instance))...)
+	left := append(ownMounts(), directories(filepath.Join(cgroupTop, instance))...)
 	children, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, file := range children {
 		data, _ := os.ReadFile(file)

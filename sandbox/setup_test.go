@@ -17,7 +17,7 @@ func TestSetUpThatFails(t *testing.T) {
 	}{
 		{"the cgroup is gone", "the pause process could not join the cgroup of the sandbox",
 			func(b *box, c *Config) { must(b, RemoveCgroup(b.leaf())) }},
-		{"a hostname of 65 bytes is too long for the kernel", "the pause process could not set the hostname",
+		{"a hostname that is too long", "the pause process could not set the hostname",
 			func(_ *box, c *Config) { c.Hostname = strings.Repeat("h", 65) }},
 	}
 	for _, test := range tests {
