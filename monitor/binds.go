@@ -79,7 +79,7 @@ func (m containers) ownFiles(c *v1.Container, id string) ([]runtime.Bind, error)
 		{Source: m.files.hosts, Destination: "/etc/hosts"},
 		{Source: m.files.hostname, Destination: "/etc/hostname", ReadOnly: readOnly},
 		{Source: m.files.resolvConf, Destination: "/etc/resolv.conf", ReadOnly: readOnly},
-		{Source: message, Destination: path},
+		{Source: message, Destination: filepath.Join("/", path)},
 	}, nil
 }
 

@@ -14,16 +14,28 @@ import (
 	"podrun/runtime"
 )
 
-// Limits of a termination message (kubelet, MaxContainerTerminationMessage…).
+// Limits of a termination message in bytes (kubelet, MaxContainerTerminationMessage…,
+// MaxPodTerminationMessageLogLength).
 const (
 	maxMessage      = 4096
 	maxMessageLog   = 2048
 	maxMessageLines = 80
+	maxPodMessages  = 12 << 10 // of all containers together: each has an equal share
 )
 
-// terminationMessage is what the container left in its file, or where the
-// policy says so and it failed, the end of its log.
+// terminationMessage is the end of what the container left in its file, or
+// where the policy says so and it failed, the end of its log. Of that the
+// container's share of the pod's status is kept (normalizeStatus).
 func (m containers) terminationMessage(a *attempt, exit runtime.Exit) string {
+	text := m.messageOf(a, exit)
+	return text[:min(len(text), messageShare(&m.pod.Spec))]
+}
+
+func messageShare(spec *v1.PodSpec) int {
+	return maxPodMessages / max(1, len(spec.Containers)+len(spec.InitContainers)+len(spec.EphemeralContainers))
+}
+
+func (m containers) messageOf(a *attempt, exit runtime.Exit) string {
 	f, err := os.OpenFile(m.messageFile(a.id), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return ""

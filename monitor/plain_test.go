@@ -256,6 +256,24 @@ func TestTerminationMessageFromTheLog(t *testing.T) {
 	}
 }
 
+// TestTerminationMessagesShareTheStatus: the kubelet cuts at the end what it took from the end.
+func TestTerminationMessagesShareTheStatus(t *testing.T) {
+	s := newStore(t)
+	spec := v1.PodSpec{InitContainers: make([]v1.Container, 3), Containers: []v1.Container{{Name: "a"}, {}, {}}}
+	m := containers{&monitor{store: s, record: newRecord(s), pod: &v1.Pod{Spec: spec}}}
+	a := m.newAttempt("a", 0)
+	if err := os.MkdirAll(m.rootDir(a.id), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("x", 100) + strings.Repeat("y", 2048) + strings.Repeat("z", 2048)
+	if err := os.WriteFile(m.messageFile(a.id), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.terminationMessage(a, runtime.Exit{}); got != strings.Repeat("y", 2048) {
+		t.Errorf("got %d bytes that begin with %.1s, want 2048 of y", len(got), got)
+	}
+}
+
 func TestReadSome(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
