@@ -20,16 +20,18 @@ func (s *state) intend(a action, now time.Time) {
 	case actPrepare:
 		if c.Stage == stageExited {
 			c.Attempt++
-			c.Crash = c.Crash.next(c.FinishedAt, now)
+			if c.Again != againAll {
+				c.Crash = c.Crash.next(c.FinishedAt, now)
+			}
 			c.ProbeKilled = false
 		}
 		c.Stage, c.flight = stagePreparing, true
 		c.NotBefore = Deadline{}
-		c.terminated, c.killAgain, c.residue = false, time.Time{}, nil
+		c.asked, c.killAgain, c.residue = time.Time{}, time.Time{}, nil
 	case actStart:
 		c.Stage, c.flight = stageStarting, true
 	case actTerminate:
-		c.terminated = true
+		c.asked = now
 	case actKill:
 		c.killing, c.killAgain = true, now.Add(killRetry)
 	case actRemove:

@@ -15,8 +15,14 @@ type Checkpoint struct {
 	Containers []Record `json:"containers"`
 	// EverStarted says that a container of the pod has run.
 	EverStarted bool `json:"everStarted,omitempty"`
-	// Stop is set once the pod is being ended.
-	Stop *Stop `json:"stop,omitempty"`
+	// Stop is set once the pod is being ended from outside, Ending once it
+	// comes to its end by itself.
+	Stop   *Stop   `json:"stop,omitempty"`
+	Ending *Ending `json:"ending,omitempty"`
+	// RestartingAll is set while all containers end, to begin anew.
+	RestartingAll bool `json:"restartingAll,omitempty"`
+	// Sandbox is the one that the containers were in.
+	Sandbox string `json:"sandbox,omitempty"`
 	// Durable says that this checkpoint holds what cannot be learned again
 	// (an exit, a request to stop, the end) and should reach the disk at once.
 	Durable bool `json:"-"`
@@ -27,6 +33,26 @@ type Checkpoint struct {
 type Stop struct {
 	Deadline Deadline `json:"deadline"`
 }
+
+// Ending is a pod's own end: its containers have finished, or, with a Reason, it
+// has failed as a whole. What still runs has until the Deadline.
+type Ending struct {
+	Deadline Deadline `json:"deadline"`
+	// Reason and Message become the status's, and the phase is Failed.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// again is why a container runs again whatever its last end says.
+type again string
+
+const (
+	// againSandbox: that was in a sandbox which is gone. Init containers do their
+	// work again; of the others the restart policy decides.
+	againSandbox again = "sandbox"
+	// againAll: a restart rule has made all containers begin anew.
+	againAll again = "all"
+)
 
 // Record is what is known of one container.
 type Record struct {
@@ -49,6 +75,10 @@ type Record struct {
 	Previous *v1.ContainerStateTerminated `json:"previous,omitempty"`
 	// FinishedAt is Last's time in full precision.
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
+	// Again is set from the end of what it tells of until the container runs again.
+	Again again `json:"again,omitempty"`
+	// Counted: the attempt to come shows in the restart count before it runs.
+	Counted bool `json:"counted,omitempty"`
 	// Removed: what an exited attempt left was removed.
 	Removed bool `json:"removed,omitempty"`
 	// Dirty: something of an attempt may exist although none is in hand.
@@ -87,10 +117,14 @@ func (p *Checkpoint) Owed(alive map[string]int) map[string]int {
 
 // checkpoint copies what the state has to keep.
 func (s *state) checkpoint(status v1.PodStatus) Checkpoint {
-	p := Checkpoint{Status: status, EverStarted: s.everStarted}
+	p := Checkpoint{Status: status, EverStarted: s.everStarted, RestartingAll: s.restartingAll, Sandbox: s.sandbox}
 	if s.stop != nil {
 		stop := *s.stop
 		p.Stop = &stop
+	}
+	if s.ending != nil {
+		ending := *s.ending
+		p.Ending = &ending
 	}
 	for _, c := range s.all {
 		r := c.Record
@@ -109,10 +143,17 @@ func (s *state) checkpoint(status v1.PodStatus) Checkpoint {
 func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 	if p.Status.StartTime != nil {
 		s.started = p.Status.StartTime.Time
+		s.since = now.Add(-max(now.Sub(s.started), 0))
 	}
-	s.everStarted = p.EverStarted
+	s.everStarted, s.restartingAll = p.EverStarted, p.RestartingAll
+	s.custom = customConditions(p.Status.Conditions)
 	if p.Stop != nil {
 		s.stop = &Stop{Deadline: p.Stop.Deadline.resume(now)}
+	}
+	if p.Ending != nil {
+		ending := *p.Ending
+		ending.Deadline = ending.Deadline.resume(now)
+		s.ending = &ending
 	}
 	for _, r := range p.Containers {
 		c := s.find(r.Name)
@@ -148,6 +189,9 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 			c.wasReady = true
 			c.armProbes(r.StartedAt, now)
 		}
+	}
+	if p.Sandbox != "" && p.Sandbox != s.sandbox {
+		s.changeSandbox(now)
 	}
 }
 

@@ -24,6 +24,11 @@ func (s *state) warn(c *container, now time.Time, reason, format string, args ..
 	s.events = append(s.events, Event{now, v1.EventTypeWarning, reason, c.path(), fmt.Sprintf(format, args...)})
 }
 
+// podEvent is one of the pod as a whole.
+func (s *state) podEvent(now time.Time, kind, reason, message string) {
+	s.events = append(s.events, Event{Time: now, Type: kind, Reason: reason, Message: message})
+}
+
 // format names the pod as the kubelet's messages do.
 func (s *state) podName() string {
 	return fmt.Sprintf("%s_%s(%s)", s.pod.Name, s.pod.Namespace, s.pod.UID)

@@ -50,6 +50,7 @@ func New(cfg Config) *Life {
 		attempts: map[*container]attemptContext{},
 	}
 	l.state.recursive = cfg.RecursiveReadOnly
+	l.state.sandbox = cfg.Sandbox
 	var status v1.PodStatus
 	if cfg.Checkpoint != nil {
 		status = *cfg.Checkpoint.Status.DeepCopy()
@@ -154,6 +155,7 @@ func (l *Life) turn(ctx context.Context) plan {
 	for _, m := range mail {
 		m.apply(l.state, now)
 	}
+	l.state.elapse(now)
 	l.endAttempts()
 	p := l.state.plan(now)
 	for _, a := range p.actions {
@@ -194,7 +196,8 @@ func (l *Life) save(now time.Time) {
 // durable reports whether next holds what the saved checkpoint does not and
 // nobody could tell again.
 func (l *Life) durable(next Checkpoint) bool {
-	if !reflect.DeepEqual(next.Stop, l.saved.Stop) {
+	if !reflect.DeepEqual(next.Stop, l.saved.Stop) || !reflect.DeepEqual(next.Ending, l.saved.Ending) ||
+		next.RestartingAll != l.saved.RestartingAll {
 		return true
 	}
 	phase := next.Status.Phase

@@ -22,6 +22,7 @@ const (
 	runContainerError    = "RunContainerError"
 	startError           = "StartError"
 	startErrorCode       = 128
+	oomKilled            = "OOMKilled"
 )
 
 // A removal is tried a few times at once, then left to the next attempt's
@@ -53,7 +54,7 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 		return
 	}
 	c.Stage = stageWaiting
-	if s.closing || s.leaving() {
+	if s.closing || s.halting() {
 		return
 	}
 	reason := createContainerError
@@ -122,8 +123,10 @@ func (s *state) observeStarted(c *container, id string, at time.Time, err error,
 	}
 	s.everStarted = true
 	c.Stage, c.StartedAt, c.Failure, c.resumed = stageRunning, at, nil, false
-	c.Started = c.init || c.spec.StartupProbe == nil
-	c.Ready = c.Started && !c.init && c.spec.ReadinessProbe == nil && s.stop == nil
+	worker := c.init && !c.sidecar()
+	c.Started = worker || c.spec.StartupProbe == nil
+	c.Ready = c.Started && !worker && c.spec.ReadinessProbe == nil && !s.leaving()
+	c.Again, c.Counted = "", false
 	c.wasReady = false
 	c.armProbes(at, now)
 	s.normal(c, now, "Started", "Container started")
@@ -140,7 +143,7 @@ func (s *state) observeStartError(c *container, err error, early *Exit, now time
 		s.end(c, *early, now)
 	case s.closing:
 		// Whether it was released is for the next monitor to find out.
-	case s.leaving():
+	case s.halting():
 		c.Stage = stagePrepared
 	case !s.everStarted:
 		w := waiting(err, startError, now)
@@ -187,9 +190,15 @@ func (s *state) end(c *container, e Exit, now time.Time) {
 	}
 	c.FinishedAt = finished
 	c.Stage, c.Removed, c.removals, c.remove = stageExited, false, 0, time.Time{}
+	if !c.lost { // of an earlier sandbox
+		c.Again, c.Counted = "", false
+	}
 	c.Started, c.Ready, c.Kill, c.lost, c.resumed = false, false, nil, false, false
 	c.NotBefore = Deadline{}
-	if s.leaving() || !s.restarts(c) {
+	if !s.leaving() && restartsAll(c.spec, c.Last.ExitCode) {
+		s.restartingAll = true
+	}
+	if s.halting() || !s.restarts(c) {
 		return
 	}
 	if wait := c.Crash.wait(finished); wait > 0 {
@@ -214,7 +223,7 @@ func exitReason(e Exit) string {
 	case e.Reason != "":
 		return e.Reason
 	case e.OOMKilled:
-		return "OOMKilled"
+		return oomKilled
 	case exitCode(e) == 0:
 		return "Completed"
 	}

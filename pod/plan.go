@@ -49,11 +49,14 @@ func (s *state) plan(now time.Time) plan {
 		s.planProbes(&p, c, now)
 		p.wakeAt(c.statusChange(now))
 	}
-	if !s.leaving() {
+	if !s.halting() {
 		s.planPrepare(&p, now)
 		s.planStart(&p)
 	}
-	p.done = len(p.actions) == 0 && (s.leaving() || s.finished()) && s.clean()
+	if !s.leaving() {
+		p.wakeAt(s.deadline())
+	}
+	p.done = len(p.actions) == 0 && s.leaving() && s.clean()
 	return p
 }
 
@@ -70,7 +73,7 @@ func (s *state) clean() bool {
 // one needs its place, and after one that is not wanted any more.
 func (s *state) planRemoval(p *plan, c *container, now time.Time) {
 	over := c.Stage == stageExited && !c.Removed
-	unwanted := s.leaving() && (c.Stage == stagePrepared || c.Stage == stageWaiting && c.Dirty && c.residue == nil)
+	unwanted := s.halting() && (c.Stage == stagePrepared || c.Stage == stageWaiting && c.Dirty && c.residue == nil)
 	switch {
 	case c.flight || !over && !unwanted:
 	case now.Before(c.remove):
@@ -80,17 +83,23 @@ func (s *state) planRemoval(p *plan, c *container, now time.Time) {
 	}
 }
 
-// planPrepare begins the attempts that are due: of the first init container that
-// has not done its work, or else of every other container at once.
+// planPrepare begins the attempts that are due: of the furthest init container,
+// or of the next one if that lets it, and of the sidecars before; of every
+// container at once when there is no further init container to wait for.
 func (s *state) planPrepare(p *plan, now time.Time) {
-	for _, c := range s.init {
-		if !c.succeeded() {
+	frontier := s.frontier()
+	if frontier < 0 || s.letsNext(s.init[frontier]) {
+		frontier++
+	}
+	for i, c := range s.init {
+		if i == frontier || i < frontier && c.sidecar() {
 			s.planAttempt(p, c, now)
-			return
 		}
 	}
-	for _, c := range s.app {
-		s.planAttempt(p, c, now)
+	if s.initialized() {
+		for _, c := range s.app {
+			s.planAttempt(p, c, now)
+		}
 	}
 }
 

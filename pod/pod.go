@@ -136,7 +136,9 @@ type Config struct {
 	// blocked before its command or running. For an attempt that the Checkpoint
 	// counts as started and that is not alive (Checkpoint.Owed), Exited must be
 	// called, with reason ContainerStatusUnknown and code 137 if nobody knows.
-	Alive   map[string]int
+	Alive map[string]int
+	// Sandbox tells one sandbox of the pod from the next; empty: there is only one.
+	Sandbox string
 	Runtime Runtime
 	Prober  Prober
 	// Save stores a checkpoint, replacing the one before. It is called on every

@@ -148,7 +148,7 @@ func (s *state) probeKill(c *container, k probeKind, now time.Time) {
 	c.Kill, c.ProbeKilled = &d, true
 	what := [...]string{startupProbe: "startup", livenessProbe: "liveness"}[k]
 	again := ""
-	if s.pod.Spec.RestartPolicy != v1.RestartPolicyNever {
+	if restartPolicy(&s.pod.Spec, c.spec) != v1.RestartPolicyNever {
 		again = ", will be restarted"
 	}
 	s.normal(c, now, "Killing", "Container %s failed %s probe%s", c.Name, what, again)

@@ -27,14 +27,22 @@ type state struct {
 	app     []*container
 	all     []*container // both, in the order in which they start
 	started time.Time    // the pod's startTime
+	// since is started on this process's clock, which nobody can set.
+	since time.Time
+	// custom are the conditions that others have set.
+	custom []v1.PodCondition
 	// everStarted: from here on a failing container is a state of the pod.
 	everStarted bool
 	stop        *Stop
-	notMade     *NotMade
-	closing     bool // Run's context ended: nothing new is begun
-	ended       bool // the life is over, the sandbox is going
-	events      []Event
-	recursive   func(*v1.VolumeMount) bool // Config.RecursiveReadOnly
+	ending      *Ending
+	// restartingAll: every container is being ended, to begin anew.
+	restartingAll bool
+	notMade       *NotMade
+	closing       bool // Run's context ended: nothing new is begun
+	ended         bool // the life is over, the sandbox is going
+	sandbox       string
+	events        []Event
+	recursive     func(*v1.VolumeMount) bool // Config.RecursiveReadOnly
 }
 
 // container is one container of the spec and its attempt in hand.
@@ -54,16 +62,16 @@ type container struct {
 	removals  int       // failed ones in a row
 	remove    time.Time // when to try the next one
 
-	terminated bool // SIGTERM was sent
-	killing    bool // SIGKILL is being sent
-	killAgain  time.Time
+	asked     time.Time // when the stop signal was sent
+	killing   bool      // SIGKILL is being sent
+	killAgain time.Time
 
 	probes   [probeKinds]probeState
 	wasReady bool // once in this attempt
 }
 
 func newState(pod *v1.Pod, now time.Time) *state {
-	s := &state{pod: pod, started: now}
+	s := &state{pod: pod, started: now, since: now}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
 		s.init = append(s.init, &container{Record: Record{Name: c.Name}, spec: c, init: true})
@@ -85,6 +93,9 @@ func (s *state) find(name string) *container {
 	return nil
 }
 
+// sidecar reports whether the container is an init container that is kept running.
+func (c *container) sidecar() bool { return c.init && IsSidecar(c.spec) }
+
 // path is the container's field path in an event.
 func (c *container) path() string {
 	if c.init {
@@ -98,6 +109,11 @@ func (c *container) exists() bool {
 	return c.Stage == stagePreparing || c.Stage == stagePrepared || c.Stage == stageStarting || c.Stage == stageRunning
 }
 
+// begun reports whether the present sandbox has seen an attempt.
+func (c *container) begun() bool {
+	return c.exists() || c.Last != nil && c.Again == ""
+}
+
 // onTheWay reports whether the attempt in hand was begun and has neither
 // started nor failed.
 func (c *container) onTheWay() bool {
@@ -109,54 +125,8 @@ func (c *container) clean() bool {
 	return !c.flight && !c.exists() && (c.Stage != stageExited || c.Removed) && (!c.Dirty || c.residue != nil)
 }
 
-// restarts reports whether the policy starts the container again after its last
-// end. A container ended by its own probe counts as failed whatever its exit
-// code was, as in the kubelet's computePodActions.
-func (s *state) restarts(c *container) bool {
-	if c.Last == nil {
-		return true
-	}
-	failed := c.Last.ExitCode != 0 || c.ProbeKilled
-	switch {
-	case c.init && !failed:
-		return false
-	case s.pod.Spec.RestartPolicy == v1.RestartPolicyNever:
-		return false
-	case s.pod.Spec.RestartPolicy == v1.RestartPolicyOnFailure || c.init:
-		return failed
-	}
-	return true
-}
-
-// succeeded reports whether an init container has done its work.
-func (c *container) succeeded() bool {
-	return c.Stage == stageExited && c.Last.ExitCode == 0 && !c.ProbeKilled
-}
-
-// initialized reports whether all init containers have done their work.
-func (s *state) initialized() bool {
-	for _, c := range s.init {
-		if !c.succeeded() {
-			return false
-		}
-	}
-	return true
-}
-
-// finished reports whether no container runs or will ever run again.
-func (s *state) finished() bool {
-	for _, c := range s.init {
-		if c.Stage == stageExited && !s.restarts(c) && c.Last.ExitCode != 0 {
-			return true
-		}
-	}
-	for _, c := range s.app {
-		if c.Stage != stageExited || s.restarts(c) {
-			return false
-		}
-	}
-	return true
-}
-
 // leaving reports whether the pod only has what exists to end.
-func (s *state) leaving() bool { return s.stop != nil || s.notMade != nil }
+func (s *state) leaving() bool { return s.stop != nil || s.ending != nil || s.notMade != nil }
+
+// halting reports whether what exists has to end, for good or to begin anew.
+func (s *state) halting() bool { return s.leaving() || s.restartingAll }

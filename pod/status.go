@@ -28,9 +28,10 @@ var unknownEnd = v1.ContainerStateTerminated{
 func (s *state) status(old v1.PodStatus, now time.Time) v1.PodStatus {
 	start := apiTime(s.started)
 	st := v1.PodStatus{
-		StartTime: &start,
-		QOSClass:  QOSClass(s.pod),
-		HostIP:    old.HostIP, HostIPs: old.HostIPs,
+		ObservedGeneration: s.pod.Generation,
+		StartTime:          &start,
+		QOSClass:           QOSClass(s.pod),
+		HostIP:             old.HostIP, HostIPs: old.HostIPs,
 		PodIP: old.PodIP, PodIPs: old.PodIPs,
 	}
 	for _, c := range s.init {
@@ -39,47 +40,84 @@ func (s *state) status(old v1.PodStatus, now time.Time) v1.PodStatus {
 	for _, c := range s.app {
 		st.ContainerStatuses = append(st.ContainerStatuses, s.containerStatus(c, now))
 	}
-	st.Phase = s.phase(&st)
-	if s.ended && s.stop != nil {
-		s.settle(&st)
+	st.Phase = s.phase(&st, s.ended)
+	if s.ending != nil && s.ending.Reason != "" {
+		st.Phase, st.Reason, st.Message = v1.PodFailed, s.ending.Reason, s.ending.Message
+	}
+	if s.ended {
+		s.settle(&st, old.Conditions)
 	}
 	st.Conditions = s.conditions(&st, old.Conditions, now)
+	if terminal(st.Phase) && s.exist() {
+		// Told when the last container has ended (kubelet, mergePodStatus).
+		st.Phase, st.Reason, st.Message = cmp.Or(old.Phase, v1.PodPending), old.Reason, old.Message
+	}
 	// As the kubelet: init containers in the order of the spec, others by name.
 	slices.SortFunc(st.ContainerStatuses, func(a, b v1.ContainerStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return st
 }
 
-// settle makes the status of a stopped pod final: what had not run counts as
-// failed, unless the pod never came so far as to run it.
-func (s *state) settle(st *v1.PodStatus) {
-	if s.initialized() {
-		for i := range st.ContainerStatuses {
-			if cs := &st.ContainerStatuses[i]; cs.State.Terminated == nil {
-				end := unknownEnd
-				cs.State = v1.ContainerState{Terminated: &end}
-			}
+func terminal(p v1.PodPhase) bool { return p == v1.PodSucceeded || p == v1.PodFailed }
+
+// exist reports whether a process of any container may exist.
+func (s *state) exist() bool {
+	return slices.ContainsFunc(s.all, func(c *container) bool { return c.exists() })
+}
+
+// settle makes the status of a pod that is over final: what nobody can account
+// for counts as failed, unless the pod never came so far as to run it (kubelet,
+// status manager's TerminatePod).
+func (s *state) settle(st *v1.PodStatus, old []v1.PodCondition) {
+	if !terminal(st.Phase) {
+		st.Phase = v1.PodFailed
+	}
+	begun := min(1, len(s.init))
+	for i := range st.InitContainerStatuses {
+		if cs := &st.InitContainerStatuses[i]; cs.State.Waiting == nil || cs.LastTerminationState.Terminated != nil {
+			begun = i + 1
 		}
 	}
-	if st.Phase = s.phase(st); st.Phase != v1.PodSucceeded {
-		st.Phase = v1.PodFailed
+	account(st.InitContainerStatuses[:begun])
+	if s.wasInitialized(st, old) {
+		account(st.ContainerStatuses)
 	}
 }
 
+// account marks as failed what has not ended.
+func account(statuses []v1.ContainerStatus) {
+	for i := range statuses {
+		if statuses[i].State.Terminated == nil {
+			end := unknownEnd
+			statuses[i].State = v1.ContainerState{Terminated: &end}
+		}
+	}
+}
+
+// wasInitialized reports whether the containers may have run (kubelet,
+// hasPodInitialized).
+func (s *state) wasInitialized(st *v1.PodStatus, old []v1.PodCondition) bool {
+	for i := range st.ContainerStatuses {
+		if cs := &st.ContainerStatuses[i]; cs.State.Waiting == nil || cs.LastTerminationState.Terminated != nil {
+			return true
+		}
+	}
+	c := findCondition(old, v1.PodInitialized)
+	return len(s.init) == 0 || s.initialized() || c != nil && c.Status == v1.ConditionTrue
+}
+
 func (s *state) containerStatus(c *container, now time.Time) v1.ContainerStatus {
-	started := c.Stage == stageRunning && c.Started
 	cs := v1.ContainerStatus{
 		Name: c.Name, Image: c.Image, ImageID: c.ImageID, ContainerID: c.ContainerID,
-		Started: &started, Ready: c.Stage == stageRunning && c.Ready,
-		RestartCount: int32(c.Attempt),
+		RestartCount: c.restarts(),
 	}
 	if cs.Image == "" {
 		cs.Image = c.spec.Image
 	}
-	if c.init {
-		cs.Ready = c.succeeded()
-	}
-	if c.Stage != stageRunning && c.Stage != stageExited {
-		cs.RestartCount = int32(max(c.Attempt-1, 0)) // the attempt in hand shows once it runs
+	cs.State, cs.LastTerminationState = s.containerState(c, now)
+	started := c.Stage == stageRunning && c.Started
+	cs.Started, cs.Ready = &started, c.Stage == stageRunning && c.Ready
+	if c.init && !c.sidecar() {
+		cs.Ready = cs.State.Terminated != nil && cs.State.Terminated.ExitCode == 0
 	}
 	for _, m := range c.spec.VolumeMounts {
 		vm := v1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
@@ -92,8 +130,19 @@ func (s *state) containerStatus(c *container, now time.Time) v1.ContainerStatus 
 		}
 		cs.VolumeMounts = append(cs.VolumeMounts, vm)
 	}
-	cs.State, cs.LastTerminationState = s.containerState(c, now)
 	return cs
+}
+
+// restarts is the restart count: the attempt in hand shows once it runs.
+func (c *container) restarts() int32 {
+	n := c.Attempt
+	switch {
+	case c.Stage == stageExited && c.Counted:
+		n++
+	case c.Stage != stageExited && c.Stage != stageRunning && !c.Counted:
+		n--
+	}
+	return int32(max(n, 0))
 }
 
 func (s *state) containerState(c *container, now time.Time) (state, last v1.ContainerState) {
@@ -122,12 +171,14 @@ func (s *state) waitingState(c *container, now time.Time) *v1.ContainerStateWait
 	case f != nil && f.Reason == errImagePull && now.Sub(f.At) >= freshFor:
 		return &v1.ContainerStateWaiting{Reason: "ImagePullBackOff",
 			Message: fmt.Sprintf("Back-off pulling image %q: %s: %s", c.spec.Image, f.Reason, f.Message)}
+	case s.restartingAll && c.Again == againAll && c.Counted:
+		return &v1.ContainerStateWaiting{Reason: restartingAllContainers, Message: restartingAllMessage}
 	case f != nil && (f.Reason != runContainerError || now.Sub(f.At) < freshFor || !held):
 		return &v1.ContainerStateWaiting{Reason: f.Reason, Message: f.Message}
 	case c.Last != nil && held:
 		return &v1.ContainerStateWaiting{Reason: "CrashLoopBackOff",
 			Message: fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", c.NotBefore.Length, c.Name, s.podName())}
-	case c.Last != nil:
+	case c.Last != nil && c.Again != againAll:
 		return nil
 	case len(s.init) > 0:
 		return &v1.ContainerStateWaiting{Reason: "PodInitializing"}

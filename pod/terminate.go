@@ -5,8 +5,12 @@ import "time"
 // killRetry is how long after a SIGKILL that brought no exit it is sent again.
 const killRetry = 5 * time.Second
 
+// minGracePeriod is what a container that was asked to end always has before it
+// is killed (kubelet, minimumGracePeriodInSeconds), unless it is to end at once.
+const minGracePeriod = 2 * time.Second
+
 // requestStop begins the end of the pod, or hastens it: the earlier end wins.
-// Without a grace period of its own the pod's applies.
+// Without a grace period of its own the pod's applies. 0 is at once.
 func (s *state) requestStop(grace *int64, now time.Time) {
 	length := s.gracePeriod()
 	if grace != nil {
@@ -18,43 +22,54 @@ func (s *state) requestStop(grace *int64, now time.Time) {
 		}
 		return
 	}
-	s.stop = &Stop{Deadline: after(now, length)}
+	if s.ending == nil {
+		s.announceEnd(now)
+	}
+	s.stop, s.restartingAll = &Stop{Deadline: after(now, length)}, false
 	for _, c := range s.all {
-		if c.Stage == stageStarting || c.Stage == stageRunning {
-			c.Ready = false
-			s.normal(c, now, "Killing", "Stopping container %s", c.Name)
-		}
+		c.Ready = false
 	}
 }
 
+// gracePeriod is the pod's own, of at least a second: the kubelet never ends a
+// pod without being told to (calculateEffectiveGracePeriod).
 func (s *state) gracePeriod() time.Duration {
 	if g := s.pod.Spec.TerminationGracePeriodSeconds; g != nil {
-		return time.Duration(*g) * time.Second
+		return time.Duration(max(*g, 1)) * time.Second
 	}
 	return 30 * time.Second
 }
 
 // endOf is when the container's running attempt has to have ended, if anything
-// wants it to.
+// wants it to: the earliest of what does.
 func (s *state) endOf(c *container) (Deadline, bool) {
-	switch {
-	case s.stop == nil && c.Kill == nil:
-		return Deadline{}, false
-	case s.stop == nil:
-		return *c.Kill, true
-	case c.Kill == nil || s.stop.Deadline.At.Before(c.Kill.At):
-		return s.stop.Deadline, true
+	var end Deadline
+	wanted := false
+	take := func(d Deadline) {
+		if !wanted || d.At.Before(end.At) {
+			end, wanted = d, true
+		}
 	}
-	return *c.Kill, true
+	if s.stop != nil {
+		take(s.stop.Deadline)
+	}
+	if s.ending != nil {
+		take(s.ending.Deadline)
+	}
+	if c.Kill != nil {
+		take(*c.Kill)
+	}
+	return end, wanted
 }
 
-// planEnd ends a container that has to go: it is asked to, once, and killed when
-// its grace period is over. A container that is not running yet is given up.
+// planEnd ends a container that has to go: it is asked to, once and in its turn,
+// and killed when its grace period is over. A container that is not running yet
+// is given up.
 func (s *state) planEnd(p *plan, c *container, now time.Time) {
 	if c.lost {
 		return
 	}
-	if s.leaving() && c.flight && !c.cancelled && (c.Stage == stagePreparing || c.Stage == stageStarting) {
+	if s.halting() && c.flight && !c.cancelled && (c.Stage == stagePreparing || c.Stage == stageStarting) {
 		p.do(actCancel, c)
 		return
 	}
@@ -68,19 +83,52 @@ func (s *state) planEnd(p *plan, c *container, now time.Time) {
 		return
 	}
 	switch {
-	case end.passed(now):
-		if c.killing {
+	case end.Length == 0:
+		s.planKill(p, c, now)
+	case !c.asked.IsZero():
+		kill := c.asked.Add(minGracePeriod)
+		if end.At.After(kill) {
+			kill = end.At
+		}
+		if now.Before(kill) {
+			p.wakeAt(kill)
 			return
 		}
-		if !now.Before(c.killAgain) {
-			p.do(actKill, c)
-			return
-		}
-		p.wakeAt(c.killAgain)
+		s.planKill(p, c, now)
+	case s.turn(c) || end.passed(now):
+		p.do(actTerminate, c)
 	default:
-		if !c.terminated {
-			p.do(actTerminate, c)
-		}
 		p.wakeAt(end.At)
 	}
+}
+
+// planKill kills the container, again and again until it has ended.
+func (s *state) planKill(p *plan, c *container, now time.Time) {
+	switch {
+	case c.killing:
+	case now.Before(c.killAgain):
+		p.wakeAt(c.killAgain)
+	default:
+		p.do(actKill, c)
+	}
+}
+
+// turn reports whether nothing has to end before the container. When a pod ends,
+// a sidecar waits for the containers and for the sidecars that come after it
+// (kubelet, newTerminationOrdering).
+func (s *state) turn(c *container) bool {
+	if !c.sidecar() || !s.leaving() {
+		return true
+	}
+	for _, a := range s.app {
+		if a.exists() {
+			return false
+		}
+	}
+	for i := len(s.init) - 1; i >= 0 && s.init[i] != c; i-- {
+		if s.init[i].sidecar() && s.init[i].exists() {
+			return false
+		}
+	}
+	return true
 }
