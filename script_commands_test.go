@@ -24,6 +24,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"exits":     exits,
 	"wait-for":  waitFor,
 	"until":     until,
+	"field":     field,
 	"capture":   capture,
 	"httpget":   httpGet,
 	"freeport":  freePort,

@@ -140,7 +140,7 @@ func newProgram(a *app) *cli.App {
 
 func commands(a *app) []*cli.Command {
 	all := []*cli.Command{
-		upCommand(a), psCommand(a), logsCommand(a), execCommand(a), attachCommand(a), downCommand(a),
+		upCommand(a), psCommand(a), logsCommand(a), execCommand(a), attachCommand(a), conditionCommand(a), downCommand(a),
 		getCommand(a), validateCommand(a), explainCommand(a), imageCommand(a), versionCommand(a), monitorCommand(a),
 	}
 	for _, c := range all {

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/pod"
 )
 
 // verdict is what `up` makes of a pod's status.
@@ -18,7 +21,8 @@ const (
 )
 
 // judge decides whether `up` is done waiting. A container that failed once is
-// restarted at once and may come up; one that is held back has failed.
+// restarted at once and may come up; one that is held back has failed. A readiness
+// gate is opened by somebody who needs the pod first: it is not waited for.
 func judge(p *v1.Pod, s *v1.PodStatus) verdict {
 	switch s.Phase {
 	case v1.PodSucceeded:
@@ -26,15 +30,23 @@ func judge(p *v1.Pod, s *v1.PodStatus) verdict {
 	case v1.PodFailed:
 		return failed
 	}
-	for _, c := range s.InitContainerStatuses {
-		if heldBack(&c) {
+	if slices.ContainsFunc(s.Conditions, func(c v1.PodCondition) bool {
+		return c.Type == v1.AllContainersRestarting && c.Status == v1.ConditionTrue
+	}) {
+		return waiting // what has ended begins anew
+	}
+	all := arrived
+	for i, c := range s.InitContainerStatuses {
+		switch {
+		case heldBack(&c):
 			return failed
+		case i < len(p.Spec.InitContainers) && pod.IsSidecar(&p.Spec.InitContainers[i]) && !c.Ready:
+			all = waiting
 		}
 	}
 	if len(s.ContainerStatuses) < len(p.Spec.Containers) {
 		return waiting
 	}
-	all := arrived
 	for _, c := range s.ContainerStatuses {
 		switch {
 		case heldBack(&c), failedForGood(p, &c):
@@ -60,21 +72,54 @@ func heldBack(c *v1.ContainerStatus) bool {
 }
 
 func finishedForGood(p *v1.Pod, c *v1.ContainerStatus) bool {
-	return c.State.Terminated != nil && c.State.Terminated.ExitCode == 0 && p.Spec.RestartPolicy != v1.RestartPolicyAlways
+	return endedForGood(p, c) && c.State.Terminated.ExitCode == 0
 }
 
 func failedForGood(p *v1.Pod, c *v1.ContainerStatus) bool {
-	return c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 && p.Spec.RestartPolicy == v1.RestartPolicyNever
+	return endedForGood(p, c) && c.State.Terminated.ExitCode != 0
+}
+
+// endedForGood: no policy starts the container again.
+func endedForGood(p *v1.Pod, c *v1.ContainerStatus) bool {
+	if c.State.Terminated == nil {
+		return false
+	}
+	for i := range p.Spec.Containers {
+		if spec := &p.Spec.Containers[i]; spec.Name == c.Name {
+			return !pod.Restarts(&p.Spec, spec, c.State.Terminated.ExitCode)
+		}
+	}
+	return true
+}
+
+// shutGates are the readiness gates that keep a pod from being ready.
+func shutGates(p *v1.Pod, s *v1.PodStatus) []string {
+	var shut []string
+	for _, gate := range p.Spec.ReadinessGates {
+		open := slices.ContainsFunc(s.Conditions, func(c v1.PodCondition) bool {
+			return c.Type == gate.ConditionType && c.Status == v1.ConditionTrue
+		})
+		if !open {
+			shut = append(shut, string(gate.ConditionType))
+		}
+	}
+	return shut
 }
 
 // expects says in a few words what a pod waits for.
 func expects(p *v1.Pod, s *v1.PodStatus) string {
-	for _, c := range s.InitContainerStatuses {
-		if c.State.Terminated == nil || c.State.Terminated.ExitCode != 0 {
+	var parts []string
+	for i, c := range s.InitContainerStatuses {
+		switch sidecar := i < len(p.Spec.InitContainers) && pod.IsSidecar(&p.Spec.InitContainers[i]); {
+		case c.State.Terminated != nil && c.State.Terminated.ExitCode == 0 && !sidecar, sidecar && c.Ready:
+		case sidecar && c.State.Running != nil && c.Started != nil && *c.Started:
+			parts = append(parts, "sidecar "+c.Name+": its readiness probe")
+		case sidecar && c.State.Running != nil:
+			return fmt.Sprintf("sidecar %s: its startup probe", c.Name)
+		default:
 			return fmt.Sprintf("init container %s: %s", c.Name, describeState(&c))
 		}
 	}
-	var parts []string
 	for _, c := range s.ContainerStatuses {
 		switch {
 		case c.Ready, finishedForGood(p, &c):

@@ -13,6 +13,7 @@ import (
 
 	"podrun/logs"
 	"podrun/monitor"
+	"podrun/pod"
 	"podrun/sandbox"
 	"podrun/state"
 )
@@ -131,12 +132,13 @@ const finishTime = time.Second
 // mayFinish: a pod that is not restarted for ever and has no probe that tells
 // when it is up.
 func mayFinish(p *v1.Pod) bool {
-	for _, c := range p.Spec.Containers {
-		if c.ReadinessProbe != nil || c.StartupProbe != nil {
+	for i := range p.Spec.Containers {
+		c := &p.Spec.Containers[i]
+		if c.ReadinessProbe != nil || c.StartupProbe != nil || pod.Restarts(&p.Spec, c, 0) {
 			return false
 		}
 	}
-	return p.Spec.RestartPolicy != v1.RestartPolicyAlways
+	return true
 }
 
 func (l *launch) running(line *line) error {
@@ -145,6 +147,9 @@ func (l *launch) running(line *line) error {
 		l.printf("pod/%s unchanged (%s)\n", l.name(), l.status.Phase)
 	} else {
 		l.printf("pod/%s running\n", l.name())
+	}
+	for _, gate := range shutGates(l.record.Pod, l.status) {
+		l.notef("pod/%s is not ready: readiness gate %q is opened by 'podrun condition %s %s=True'\n", l.name(), gate, l.target(), gate)
 	}
 	return nil
 }
@@ -192,6 +197,9 @@ func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 
 // failure prints what is known of the failed containers.
 func (l *launch) failure(s *v1.PodStatus) error {
+	if s.Reason != "" {
+		l.notef("pod/%s: %s: %s\n", l.name(), s.Reason, s.Message)
+	}
 	for _, f := range failures(s) {
 		l.notef("pod/%s: container %s: %s\n", l.name(), f.container, f.text)
 		if f.attempt >= 0 {
@@ -207,12 +215,17 @@ func (l *launch) failure(s *v1.PodStatus) error {
 
 // nextSteps are the commands to go on with.
 func (l *launch) nextSteps(container string) string {
-	p := l.record.Pod
-	target := p.Name
-	if p.Namespace != v1.NamespaceDefault {
-		target = "-n " + p.Namespace + " " + target
-	}
+	target := l.target()
 	return fmt.Sprintf(": 'podrun logs %s%s', 'podrun down %s'", target, container, target)
+}
+
+// target names the pod on a command line.
+func (l *launch) target() string {
+	p := l.record.Pod
+	if p.Namespace != v1.NamespaceDefault {
+		return "-n " + p.Namespace + " " + p.Name
+	}
+	return p.Name
 }
 
 // lastWarning is what the pod's monitor warned of last, such as a failing probe.

@@ -106,7 +106,7 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 			return nil, err
 		}
 		problems = append(problems, missing...)
-		p.UID = types.UID(state.NewUID())
+		p.UID, p.Generation = types.UID(state.NewUID()), 1
 		u.records = append(u.records, &state.Record{
 			Created: time.Now().Truncate(time.Second), LogDir: store.LogDir,
 			Subnet: a.subnet, LinkPrefix: a.linkPrefix,

@@ -23,8 +23,7 @@ honoured  -     spec
 ignored   -     status : is what a server reports, not what a manifest asks for
 
 honoured  spec  containers initContainers volumes restartPolicy terminationGracePeriodSeconds
-refused   spec  activeDeadlineSeconds : not yet
-refused   spec  readinessGates : not yet
+honoured  spec  activeDeadlineSeconds readinessGates
 honoured  spec.readinessGates[]  conditionType
 ignored   spec  nodeName nodeSelector affinity tolerations topologySpreadConstraints schedulerName=default-scheduler schedulingGroup priority priorityClassName preemptionPolicy overhead : nothing is scheduled
 honoured  spec  dnsConfig
@@ -71,8 +70,7 @@ honoured  spec.securityContext.seLinuxOptions  user role type level
 
 honoured  spec.containers[]  name image imagePullPolicy command args workingDir ports env envFrom resources volumeMounts
 honoured  spec.containers[]  livenessProbe readinessProbe startupProbe securityContext terminationMessagePath terminationMessagePolicy
-refused   spec.containers[]  restartPolicy : not yet
-refused   spec.containers[]  restartPolicyRules : not yet
+honoured  spec.containers[]  restartPolicy restartPolicyRules
 honoured  spec.containers[].restartPolicyRules[]  action exitCodes
 honoured  spec.containers[].restartPolicyRules[].exitCodes  operator values
 refused   spec.containers[]  volumeDevices : there are no block volumes, use volumeMounts

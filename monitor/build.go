@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/netns"
+	"podrun/pod"
 	"podrun/sandbox"
 )
 
@@ -149,12 +151,13 @@ func (m *monitor) reserve(ports []netns.Port) error {
 	return errors.Join(errs...)
 }
 
-// hostPorts are the pod's ports on the machine. Init containers have none that
-// the API would open.
+// hostPorts are the pod's ports on the machine. Init containers that are no
+// sidecars have none that the API would open.
 func hostPorts(spec *v1.PodSpec) []netns.Port {
 	var ports []netns.Port
-	for i := range spec.Containers {
-		for _, p := range spec.Containers[i].Ports {
+	serving := slices.DeleteFunc(slices.Clone(spec.InitContainers), func(c v1.Container) bool { return !pod.IsSidecar(&c) })
+	for _, c := range append(serving, spec.Containers...) {
+		for _, p := range c.Ports {
 			if p.HostPort == 0 {
 				continue
 			}

@@ -37,6 +37,21 @@ type Request struct {
 	Refresh bool `json:"refresh,omitempty"`
 	// Attach is answered in a way of its own; see [AttachTo].
 	Attach *Attach `json:"attach,omitempty"`
+	// Condition is to be set, such as one that a readiness gate waits for.
+	Condition *v1.PodCondition `json:"condition,omitempty"`
+}
+
+// wants reports whether the request is more than to watch.
+func (r Request) wants() bool { return r.Stop || r.Condition != nil }
+
+// pass hands the request to the pod's life.
+func (r Request) pass(life *pod.Life) {
+	if r.Condition != nil {
+		life.SetCondition(*r.Condition)
+	}
+	if r.Stop {
+		life.Stop(r.GracePeriod)
+	}
 }
 
 // Update is one thing that happened. Exactly one field is set, except that
@@ -62,7 +77,7 @@ type board struct {
 	status   *v1.PodStatus
 	final    *Update
 	life     *pod.Life
-	stops    []Request // that came before there was a life
+	early    []Request // that came before there was a life
 	leaving  atomic.Bool
 	sending  sync.WaitGroup
 }
@@ -104,26 +119,26 @@ func (b *board) close(u Update) {
 	b.sending.Wait()
 }
 
-// ready hands over the life, and the stops that it missed.
+// ready hands over the life, and the requests that it missed.
 func (b *board) ready(life *pod.Life) {
 	b.mu.Lock()
 	b.life = life
-	stops := b.stops
+	early := b.early
 	b.mu.Unlock()
-	for _, r := range stops {
-		life.Stop(r.GracePeriod)
+	for _, r := range early {
+		r.pass(life)
 	}
 }
 
-func (b *board) stop(r Request) {
+func (b *board) take(r Request) {
 	b.mu.Lock()
 	life := b.life
 	if life == nil {
-		b.stops = append(b.stops, r)
+		b.early = append(b.early, r)
 	}
 	b.mu.Unlock()
 	if life != nil {
-		life.Stop(r.GracePeriod)
+		r.pass(life)
 	}
 }
 
@@ -212,8 +227,8 @@ func (m *monitor) answer(conn *net.UnixConn) {
 	}
 	w := m.board.watch()
 	defer m.board.leave(w)
-	if r.Stop {
-		m.board.stop(r)
+	if r.wants() {
+		m.board.take(r)
 	}
 	out := json.NewEncoder(conn)
 	for u := range w {

@@ -152,7 +152,7 @@ func TestStopsReachTheLife(t *testing.T) {
 	m.board.await(t, 1)
 	m.board.mu.Lock()
 	defer m.board.mu.Unlock()
-	if got := m.board.stops; len(got) != 1 || !got[0].Stop || *got[0].GracePeriod != 7 {
+	if got := m.board.early; len(got) != 1 || !got[0].Stop || *got[0].GracePeriod != 7 {
 		t.Errorf("got %+v, want the stop to be kept for the life to come", got)
 	}
 }
@@ -231,7 +231,7 @@ func TestBadRequests(t *testing.T) {
 		conn.Close()
 	}
 	m.board.mu.Lock()
-	stops := len(m.board.stops)
+	stops := len(m.board.early)
 	m.board.mu.Unlock()
 	if stops > 0 {
 		t.Errorf("got %d stops of what is no request", stops)

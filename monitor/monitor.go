@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/runc/libcontainer/system"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/image"
@@ -192,7 +193,8 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	config := pod.Config{
 		Pod: m.pod, Alive: alive, Runtime: containers{m}, Prober: &probe.Prober{},
 		Save: m.save, Event: m.event, RecursiveReadOnly: volumes.RecursiveReadOnly,
-		HostIP: m.pod.Status.HostIP, PodIP: m.pod.Status.PodIP,
+		Sandbox: m.sandboxID(),
+		HostIP:  m.pod.Status.HostIP, PodIP: m.pod.Status.PodIP,
 	}
 	owed := map[string]int{}
 	if len(status.Containers) > 0 {
@@ -221,6 +223,16 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 		fmt.Fprintf(os.Stderr, "podrun: end the pod: %v\n", err)
 	}
 	return m.end(outcome)
+}
+
+// sandboxID tells this sandbox from the one that a next pause makes: containers
+// that are found again were in this one.
+func (m *monitor) sandboxID() string {
+	stat, err := system.Stat(m.pauseID)
+	if err != nil {
+		return "" // pause has died: this monitor ends
+	}
+	return fmt.Sprintf("%d.%d", m.pauseID, stat.StartTime)
 }
 
 // markPulled: up has just applied the pull policy to every image.

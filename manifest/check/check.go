@@ -4,6 +4,7 @@
 package check
 
 import (
+	"math"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -22,6 +23,10 @@ func Pod(pod *v1.Pod) field.ErrorList {
 	errs = append(errs, oneOf(path.Child("restartPolicy"), spec.RestartPolicy, v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever)...)
 	errs = append(errs, oneOf(path.Child("dnsPolicy"), spec.DNSPolicy, v1.DNSClusterFirst, v1.DNSClusterFirstWithHostNet, v1.DNSDefault, v1.DNSNone)...)
 	errs = append(errs, notNegative(path.Child("terminationGracePeriodSeconds"), *spec.TerminationGracePeriodSeconds)...)
+	errs = append(errs, validateReadinessGates(spec.ReadinessGates, path.Child("readinessGates"))...)
+	if d := spec.ActiveDeadlineSeconds; d != nil && (*d < 1 || *d > math.MaxInt32) {
+		errs = append(errs, field.Invalid(path.Child("activeDeadlineSeconds"), *d, validation.InclusiveRangeError(1, math.MaxInt32)))
+	}
 	if spec.Hostname != "" {
 		errs = append(errs, invalid(path.Child("hostname"), spec.Hostname, validation.IsDNS1123Label(spec.Hostname))...)
 	}

@@ -73,7 +73,8 @@ func TestValidateSpec(t *testing.T) {
 		{"a profile of no type", "securityContext: {seccompProfile: {}}", "spec.securityContext.seccompProfile.type: Required value"},
 		{"one name for two containers", "initContainers: [{name: c, image: i}]", `spec.containers[0].name: Duplicate value: "c"`},
 		{"a probe on an init container", "initContainers: [{name: d, image: i, readinessProbe: {tcpSocket: {port: 1}}}]", "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always"},
-		{"an init container that stays", "initContainers: [{name: d, image: i, restartPolicy: Always}]", "spec.initContainers[0].restartPolicy: is not supported by podrun"},
+		{"a policy of docker", "initContainers: [{name: d, image: i, restartPolicy: always}]", `spec.initContainers[0].restartPolicy: Unsupported value: "always": supported values: "Always", "Never", "OnFailure"`},
+		{"rules without a policy", "initContainers: [{name: d, image: i, restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [1]}}]}]", "spec.initContainers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used"},
 		{"init and main may share a port", "initContainers: [{name: d, image: i, ports: [{containerPort: 1, hostPort: 1}]}]", ""},
 	})
 }

@@ -33,7 +33,8 @@ func validateContainers(spec *v1.PodSpec, path *field.Path) field.ErrorList {
 			names[c.Name] = true
 			errs = append(errs, validateContainer(c, volumes, at)...)
 			errs = append(errs, validateHostPorts(c.Ports, spec.HostNetwork, hostPorts, at.Child("ports"))...)
-			if list.name == "initContainers" {
+			errs = append(errs, validateRestarts(c, at)...)
+			if list.name == "initContainers" && !isSidecar(c) {
 				errs = append(errs, noProbes(c, at)...)
 			} else {
 				errs = append(errs, validateProbes(c, at)...)
