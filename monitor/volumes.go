@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/pod"
+	"podrun/runtime"
 	"podrun/sandbox"
 	"podrun/volumes"
 )
@@ -23,6 +24,7 @@ func (m *monitor) mountVolumes() error {
 	m.volumes, err = volumes.Mount(volumes.Spec{
 		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
 		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
+		Memory:      runtime.PodResources(m.pod).Memory,
 		OnMachine:   func(f func() error) error { return sandbox.InMounts(m.mounts, f) },
 		Allocatable: m.allocatable,
 	})

@@ -15,18 +15,21 @@ import (
 // docker make it.
 const DefaultShmSize = 64 << 20
 
-// emptyDir makes a directory on disk or a tmpfs. On disk a sizeLimit is
-// accepted and not enforced (nor does a kubelet at the time of mounting); with
-// medium Memory it is the size of the tmpfs.
+// emptyDir makes a directory on disk, a tmpfs or a hugetlbfs. A tmpfs is as large
+// as its sizeLimit; the others are held to it by whoever measures them.
 func (s *Spec) emptyDir(name string, source *v1.EmptyDirVolumeSource) (volume, error) {
-	if source.Medium != v1.StorageMediumDefault && source.Medium != v1.StorageMediumMemory {
-		return volume{}, fmt.Errorf("emptyDir medium %q is not supported: use \"\" or \"Memory\"", source.Medium)
+	onDisk := source.Medium == v1.StorageMediumDefault
+	if !onDisk && source.Medium != v1.StorageMediumMemory && !isHugePages(source.Medium) {
+		return volume{}, fmt.Errorf("unknown storage medium %q: use \"\", Memory, HugePages or HugePages-<size>", source.Medium)
 	}
 	path, err := s.directory(name)
 	if err != nil {
 		return volume{}, err
 	}
-	if source.Medium == v1.StorageMediumMemory {
+	switch {
+	case isHugePages(source.Medium):
+		err = s.mountHugePages(path, source.Medium)
+	case !onDisk:
 		err = s.mountMemory(path, source.SizeLimit)
 	}
 	return volume{path: path, own: true}, err
@@ -67,7 +70,7 @@ func (s *Spec) mountMemory(path string, limit *resource.Quantity) error {
 	if err := unix.Sysinfo(&machine); err != nil {
 		return os.NewSyscallError("sysinfo", err)
 	}
-	size := memorySize(int64(machine.Totalram)*int64(machine.Unit), s.Pod, limit)
+	size := memorySize(int64(machine.Totalram)*int64(machine.Unit), s.Memory, limit)
 	options := fmt.Sprintf("size=%d", size)
 	if gid := s.fsGroup(); gid != noGroup {
 		options += fmt.Sprintf(",mode=3777,gid=%d", gid)
@@ -83,37 +86,15 @@ func (s *Spec) mountMemory(path string, limit *resource.Quantity) error {
 // memory, the memory limit of the pod and the volume's sizeLimit, those of them
 // that are set (kubelet, calculateEmptyDirMemorySize; podrun reserves nothing
 // of the machine, so all of it is allocatable).
-func memorySize(machine int64, pod *v1.Pod, limit *resource.Quantity) int64 {
+func memorySize(machine, pod int64, limit *resource.Quantity) int64 {
 	size := machine
-	if memory := memoryLimit(&pod.Spec); memory > 0 {
-		size = min(size, memory)
+	if pod > 0 {
+		size = min(size, pod)
 	}
 	if limit != nil && limit.Value() > 0 {
 		size = min(size, limit.Value())
 	}
 	return size
-}
-
-// memoryLimit is the memory limit of the pod's cgroup in bytes, 0 if there is
-// none: the sum of the containers or the largest init container, provided that
-// every one of them has a limit.
-func memoryLimit(pod *v1.PodSpec) int64 {
-	var sum, largest int64
-	for i := range pod.Containers {
-		memory := pod.Containers[i].Resources.Limits.Memory().Value()
-		if memory == 0 {
-			return 0
-		}
-		sum += memory
-	}
-	for i := range pod.InitContainers {
-		memory := pod.InitContainers[i].Resources.Limits.Memory().Value()
-		if memory == 0 {
-			return 0
-		}
-		largest = max(largest, memory)
-	}
-	return max(sum, largest)
 }
 
 // mountTmpfs mounts a tmpfs on the directory unless one is mounted there.

@@ -44,6 +44,7 @@ type Spec struct {
 	Secrets    map[string]*v1.Secret    // by name, of the pod's namespace
 	Dir        string                   // the pod's own volumes; its parent is the pod's directory
 	Claims     string                   // named volumes of the pod's namespace
+	Memory     int64                    // the memory limit of the pod's cgroup in bytes, 0 for none
 	// OnMachine calls f on a thread in the machine's mount namespace.
 	OnMachine func(f func() error) error
 

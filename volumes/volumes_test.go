@@ -131,7 +131,6 @@ func TestMountErrors(t *testing.T) {
 	}{
 		{"kind of a network", source(v1.VolumeSource{NFS: &v1.NFSVolumeSource{}}, "data"),
 			`mount volume "data": its kind is not supported`},
-		{"no pages reserved", huge, `mount volume "data": emptyDir medium "HugePages" is not supported`},
 		{"object not given", configMap("absent"), `mount volume "absent": configmap "absent" not found: give its manifest`},
 		{"secret not given", secret("absent"), `mount volume "absent": secret "absent" not found: give its manifest`},
 		{"key not there", configMap("config", v1.KeyToPath{Key: "b", Path: "b"}),
@@ -198,41 +197,24 @@ func TestMemorySize(t *testing.T) {
 	}
 	const machine = 1 << 30
 	tests := []struct {
-		name       string
-		containers []string // memory limits
-		inits      []string
-		sizeLimit  string
-		want       int64
+		name      string
+		memory    int64 // the pod's limit
+		sizeLimit string
+		want      int64
 	}{
-		{"nothing set", []string{""}, nil, "", machine},
-		{"sizeLimit", []string{""}, nil, "64Mi", 64 << 20},
-		{"sizeLimit above the machine's memory", []string{""}, nil, "2Gi", machine},
-		{"sizeLimit of zero means none", []string{""}, nil, "0", machine},
-		{"pod limit is the sum", []string{"10Mi", "20Mi"}, nil, "", 30 << 20},
-		{"pod limit below sizeLimit", []string{"10Mi"}, nil, "64Mi", 10 << 20},
-		{"sizeLimit below pod limit", []string{"64Mi"}, nil, "10Mi", 10 << 20},
-		{"one container without a limit: the pod has none", []string{"10Mi", ""}, nil, "", machine},
-		{"an init container may use more", []string{"10Mi"}, []string{"5Mi", "40Mi"}, "", 40 << 20},
-		{"an init container without a limit: the pod has none", []string{"10Mi"}, []string{""}, "", machine},
-	}
-	list := func(limits []string) []v1.Container {
-		var containers []v1.Container
-		for _, limit := range limits {
-			c := v1.Container{}
-			if q := quantity(limit); q != nil {
-				c.Resources.Limits = v1.ResourceList{v1.ResourceMemory: *q}
-			}
-			containers = append(containers, c)
-		}
-		return containers
+		{"nothing set", 0, "", machine},
+		{"sizeLimit", 0, "64Mi", 64 << 20},
+		{"sizeLimit above the machine's memory", 0, "2Gi", machine},
+		{"sizeLimit of zero means none", 0, "0", machine},
+		{"pod limit", 30 << 20, "", 30 << 20},
+		{"pod limit above the machine's memory", 2 << 30, "", machine},
+		{"pod limit below sizeLimit", 10 << 20, "64Mi", 10 << 20},
+		{"sizeLimit below pod limit", 64 << 20, "10Mi", 10 << 20},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			pod := &v1.Pod{Spec: v1.PodSpec{Containers: list(test.containers), InitContainers: list(test.inits)}}
-			if got := memorySize(machine, pod, quantity(test.sizeLimit)); got != test.want {
-				t.Errorf("got %d, want %d", got, test.want)
-			}
-		})
+		if got := memorySize(machine, test.memory, quantity(test.sizeLimit)); got != test.want {
+			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
+		}
 	}
 }
 

@@ -167,7 +167,6 @@ func TestValidateVolumes(t *testing.T) {
 		{"a name with dots", "{name: a.b}", `spec.volumes[0].name: Invalid value: "a.b": must not contain dots`},
 		{"one name twice", "{name: a}, {name: a}", `spec.volumes[1].name: Duplicate value: "a"`},
 		{"two sources", "{name: a, emptyDir: {}, hostPath: {path: /}}", "spec.volumes[0].emptyDir: Forbidden: may not specify more than 1 volume type"},
-		{"huge pages", "{name: a, emptyDir: {medium: HugePages}}", `spec.volumes[0].emptyDir.medium: Unsupported value: "HugePages": supported values: "", "Memory"`},
 		{"negative size", "{name: a, emptyDir: {sizeLimit: -1}}", `spec.volumes[0].emptyDir.sizeLimit: Invalid value: "-1": must be greater than or equal to 0`},
 		{"no path", "{name: a, hostPath: {}}", "spec.volumes[0].hostPath.path: Required value"},
 		{"a path that climbs", "{name: a, hostPath: {path: /a/../b}}", `spec.volumes[0].hostPath.path: Invalid value: "/a/../b": must not contain '..'`},

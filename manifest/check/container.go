@@ -123,7 +123,7 @@ func validateResources(r *v1.ResourceRequirements, path *field.Path) field.Error
 		for name, q := range list {
 			at := path.Key(string(name))
 			if !strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) {
-				errs = append(errs, oneOf(at, name, v1.ResourceCPU, v1.ResourceMemory)...)
+				errs = append(errs, oneOf(at, name, v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage)...)
 			}
 			if q.Sign() < 0 {
 				errs = append(errs, field.Invalid(at, q.String(), "must be greater than or equal to 0"))

@@ -40,7 +40,6 @@ func validateVolumeSource(s *v1.VolumeSource, at *field.Path) field.ErrorList {
 	}
 	if e := s.EmptyDir; e != nil {
 		at := at.Child("emptyDir")
-		errs = append(errs, oneOf(at.Child("medium"), e.Medium, v1.StorageMediumDefault, v1.StorageMediumMemory)...)
 		if e.SizeLimit != nil && e.SizeLimit.Sign() < 0 {
 			errs = append(errs, field.Invalid(at.Child("sizeLimit"), e.SizeLimit.String(), "must be greater than or equal to 0"))
 		}
