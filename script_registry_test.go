@@ -30,12 +30,18 @@ type fakeRegistry struct {
 	next http.Handler
 
 	mu      sync.Mutex
+	login   string        // USER:PASSWORD; empty: everybody is let in
 	blobs   int           // blobs asked for since the last count
 	holding chan struct{} // closed by release; nil: nothing is held back
 	held    int           // requests that wait
 }
 
 func (r *fakeRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	if !r.lets(q) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	if q.Method != http.MethodGet || !strings.Contains(q.URL.Path, "/blobs/sha256:") {
 		r.next.ServeHTTP(w, q)
 		return
@@ -64,15 +70,23 @@ func (r *fakeRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	w.Write(whole.Body.Bytes()[half:])
 }
 
+func (r *fakeRegistry) lets(q *http.Request) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	user, password, _ := q.BasicAuth()
+	return r.login == "" || r.login == user+":"+password
+}
+
 // registryCommand has these forms:
 //
 //	registry VARIABLE   starts one and sets the variable to its host and port
+//	registry login U:P  lets in only those who know user and password
 //	registry blobs      prints how many blobs were asked for since the last time
 //	registry hold       gives only half of each blob from now on
 //	registry held       waits until a request is held back
 //	registry release    gives the rest
 func registryCommand(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) == 1, "registry VARIABLE|blobs|hold|held|release")
+	usage(ts, !neg && (len(args) == 1 || len(args) == 2 && args[0] == "login"), "registry VARIABLE|login U:P|blobs|hold|held|release")
 	if strings.ToUpper(args[0]) == args[0] {
 		startRegistry(ts, args[0])
 		return
@@ -83,6 +97,10 @@ func registryCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	r := p.registry
 	switch args[0] {
+	case "login":
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.login = args[1]
 	case "blobs":
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -45,7 +45,7 @@ func (a *app) imageStore() (*image.Store, error) {
 
 func imagePullCommand(a *app) *cli.Command {
 	var insecure cli.StringSlice
-	var quiet bool
+	var quiet, credentials bool
 	return &cli.Command{
 		Name:      "pull",
 		Usage:     "download images from their registries",
@@ -53,6 +53,8 @@ func imagePullCommand(a *app) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "insecure", Destination: &insecure, Usage: "registry `HOST` that may speak plain http, or have a certificate that is not trusted"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &quiet, Usage: "print errors only"},
+			// How a monitor hands on what imagePullSecrets say.
+			&cli.BoolFlag{Name: "credentials-from-stdin", Destination: &credentials, Hidden: true},
 		},
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
@@ -66,7 +68,13 @@ func imagePullCommand(a *app) *cli.Command {
 			if quiet {
 				report = silent{}
 			}
-			pulled, err := pullAll(c.Context, images, c.Args().Slice(), insecure.Value(), report)
+			o := image.PullOptions{Insecure: insecure.Value()}
+			if credentials {
+				if err := json.NewDecoder(a.In).Decode(&o.Credentials); err != nil {
+					return fmt.Errorf("read credentials: %w", err)
+				}
+			}
+			pulled, err := pullAll(c.Context, images, c.Args().Slice(), o, report)
 			for _, img := range pulled {
 				if !quiet {
 					a.printf("%s %s\n", img.Reference, img.ID)

@@ -17,6 +17,8 @@ import (
 type wantedImage struct {
 	reference string
 	policy    v1.PullPolicy
+	// credentials are the pod's.
+	credentials []image.Credential
 }
 
 // parallelPulls bounds the images pulled at once; each has connections for
@@ -35,7 +37,11 @@ func (a *app) ensureImages(ctx context.Context, store *state.Store, wanted []wan
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	_, err = pullAll(ctx, images, missing, insecure, a.newProgress())
+	o := image.PullOptions{Insecure: insecure}
+	for _, w := range wanted {
+		o.Credentials = append(o.Credentials, w.credentials...)
+	}
+	_, err = pullAll(ctx, images, missing, o, a.newProgress())
 	return err
 }
 
@@ -70,7 +76,7 @@ func pulledForAnother(wanted []wantedImage, reference string) bool {
 
 // pullAll pulls images, some at a time, and goes on with the others where one
 // does not work.
-func pullAll(ctx context.Context, images *image.Store, references, insecure []string, report progress) ([]*image.Image, error) {
+func pullAll(ctx context.Context, images *image.Store, references []string, o image.PullOptions, report progress) ([]*image.Image, error) {
 	defer report.finish()
 	pulled := make([]*image.Image, len(references))
 	failures := make([]error, len(references))
@@ -78,7 +84,9 @@ func pullAll(ctx context.Context, images *image.Store, references, insecure []st
 	g.SetLimit(parallelPulls)
 	for i, ref := range references {
 		g.Go(func() error {
-			pulled[i], failures[i] = images.Pull(ctx, ref, image.PullOptions{Insecure: insecure, Progress: report.of(ref)})
+			o := o
+			o.Progress = report.of(ref)
+			pulled[i], failures[i] = images.Pull(ctx, ref, o)
 			return nil
 		})
 	}

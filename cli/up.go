@@ -180,12 +180,16 @@ func (u *up) makeImagesPresent(ctx context.Context, fresh []*launch) error {
 			continue
 		}
 		spec := &l.record.Pod.Spec
+		credentials, unread := monitor.Credentials(u.store, l.record.Pod, u.objects.Secrets)
+		for _, err := range unread {
+			u.notef("pod %s: %v\n", l.name(), err)
+		}
 		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
 			policy := c.ImagePullPolicy
 			if u.options.pull != "" {
 				policy = v1.PullPolicy(u.options.pull)
 			}
-			wanted = append(wanted, wantedImage{reference: c.Image, policy: policy})
+			wanted = append(wanted, wantedImage{reference: c.Image, policy: policy, credentials: credentials})
 		}
 	}
 	if len(wanted) == 0 {

@@ -64,6 +64,14 @@ func explain(registry string, ref name.Reference, err error) string {
 	return err.Error()
 }
 
+// refused reports whether the registry wants another login, or says so of what
+// is not there.
+func refused(err error) bool {
+	var answer *transport.Error
+	return errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized ||
+		answer.StatusCode == http.StatusForbidden || answer.StatusCode == http.StatusNotFound)
+}
+
 // explainAnswer puts a registry's refusal into words.
 func explainAnswer(registry string, ref name.Reference, answer *transport.Error) string {
 	repository, identifier := ref.Context().RepositoryStr(), ref.Identifier()
@@ -73,7 +81,7 @@ func explainAnswer(registry string, ref name.Reference, answer *transport.Error)
 	}
 	switch status := answer.StatusCode; {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, said[transport.UnauthorizedErrorCode], said[transport.DeniedErrorCode]:
-		return fmt.Sprintf("registry %s does not let us have %s: it does not exist or needs a login; check the name, or run 'docker login %s' (podrun reads docker's config file)", registry, repository, registry)
+		return fmt.Sprintf("registry %s does not let us have %s: it does not exist or needs a login; check the name, or run 'docker login %s' (podrun reads docker's config file) or give the Pod imagePullSecrets", registry, repository, registry)
 	case said[transport.NameUnknownErrorCode]:
 		return fmt.Sprintf("not found: registry %s has no image %s; check the name", registry, repository)
 	case status == http.StatusNotFound, said[transport.ManifestUnknownErrorCode]:

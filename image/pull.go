@@ -23,7 +23,10 @@ type PullOptions struct {
 	// with a certificate that nobody vouches for. Those on loopback addresses may
 	// answer without TLS in any case.
 	Insecure []string
-	// Keychain has the credentials; nil: docker's config file, and podman's where
+	// Credentials go before the keychain for the repositories that they match;
+	// where several do, each is tried.
+	Credentials []Credential
+	// Keychain has the other credentials; nil: docker's config file, and podman's where
 	// docker has none.
 	Keychain authn.Keychain
 	// Progress is told of each layer.
@@ -48,15 +51,24 @@ func (s *Store) Pull(ctx context.Context, reference string, o PullOptions) (*Ima
 		return nil, pullError(displayName(ref), ref, err)
 	}
 	defer end()
-	img, err := s.pull(ctx, ref, o)
+	logins, err := o.logins(ctx, ref)
+	if err != nil {
+		return nil, pullError(displayName(ref), ref, err)
+	}
+	var img *Image
+	for _, auth := range logins {
+		if img, err = s.pull(ctx, ref, o, auth); err == nil || !refused(err) {
+			break
+		}
+	}
 	if err != nil {
 		return nil, pullError(displayName(ref), ref, err)
 	}
 	return img, nil
 }
 
-func (s *Store) pull(ctx context.Context, ref name.Reference, o PullOptions) (*Image, error) {
-	r, err := connect(ctx, ref, o)
+func (s *Store) pull(ctx context.Context, ref name.Reference, o PullOptions, auth authn.Authenticator) (*Image, error) {
+	r, err := connect(ctx, ref, o, auth)
 	if err != nil {
 		return nil, err
 	}

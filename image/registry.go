@@ -37,15 +37,7 @@ const (
 var retries = transport.Backoff{Duration: time.Second, Factor: 3, Jitter: 0.1, Steps: 3}
 
 // connect finds out how the registry wants to be spoken to, and logs in.
-func connect(ctx context.Context, ref name.Reference, o PullOptions) (*remote, error) {
-	keychain := o.Keychain
-	if keychain == nil {
-		keychain = authn.DefaultKeychain
-	}
-	auth, err := authn.Resolve(ctx, keychain, ref.Context())
-	if err != nil {
-		return nil, fmt.Errorf("read credentials: %w", err)
-	}
+func connect(ctx context.Context, ref name.Reference, o PullOptions, auth authn.Authenticator) (*remote, error) {
 	registry := ref.Context().Registry
 	base := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,

@@ -36,7 +36,7 @@ honoured  spec  subdomain
 honoured  spec  setHostnameAsFQDN
 honoured  spec  hostnameOverride
 ignored   spec  serviceAccountName serviceAccount automountServiceAccountToken : there is no API server to log in to
-refused   spec  imagePullSecrets : not yet: credentials come from docker's config file (docker login writes it)
+honoured  spec  imagePullSecrets
 honoured  spec.imagePullSecrets[]  name
 ignored   spec  enableServiceLinks : there are no Services
 refused   spec  hostPID : not yet

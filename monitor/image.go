@@ -3,10 +3,12 @@ package monitor
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -70,7 +72,24 @@ func (m containers) pull(ctx context.Context, reference string) error {
 	for _, host := range m.record.Insecure {
 		args = append(args, "--insecure", host)
 	}
+	credentials, unread := Credentials(m.store, m.pod, nil)
+	if len(unread) > 0 {
+		m.event(pod.Event{
+			Time: time.Now(), Type: v1.EventTypeWarning, Reason: "FailedToRetrieveImagePullSecret",
+			Message: fmt.Sprintf("Unable to retrieve some image pull secrets; attempting to pull the image may not succeed: %v", errors.Join(unread...)),
+		})
+	}
+	if len(credentials) > 0 {
+		args = append(args, "--credentials-from-stdin")
+	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", append(args, reference)...)
+	if len(credentials) > 0 {
+		secrets, err := json.Marshal(credentials)
+		if err != nil {
+			return err
+		}
+		cmd.Stdin = bytes.NewReader(secrets)
+	}
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	if err := cmd.Run(); err != nil {
