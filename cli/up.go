@@ -90,6 +90,7 @@ type up struct {
 	store   *state.Store
 	objects *manifest.Objects
 	records []*state.Record
+	missing map[string]manifest.Problems // by the displayed name of the pod
 }
 
 // newUp turns the pods into records.
@@ -98,14 +99,13 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &up{app: a, options: o, store: store, objects: objects}
-	var problems manifest.Problems
+	u := &up{app: a, options: o, store: store, objects: objects, missing: map[string]manifest.Problems{}}
 	for _, p := range objects.Pods {
-		missing, err := u.missing(p)
+		kept, err := monitor.Objects(store, p)
 		if err != nil {
 			return nil, err
 		}
-		problems = append(problems, missing...)
+		u.missing[displayName(p)] = objects.Missing(p, kept)
 		p.UID, p.Generation = types.UID(state.NewUID()), 1
 		u.records = append(u.records, &state.Record{
 			Created: time.Now().Truncate(time.Second), LogDir: store.LogDir,
@@ -114,25 +114,7 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 			Pod: p,
 		})
 	}
-	if len(problems) > 0 {
-		return nil, &exitError{exitUsage, complaint{problems}}
-	}
 	return u, nil
-}
-
-// missing is what the pod refers to and nobody has.
-func (u *up) missing(p *v1.Pod) (manifest.Problems, error) {
-	kept, err := monitor.Objects(u.store, p)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range manifest.NamesOf(&p.Spec).Claims {
-		// Data that a claim has left behind is as good as the claim.
-		if _, err := os.Stat(claimPath(u.store, p.Namespace, name)); err == nil && kept.Claims[name] == nil {
-			kept.Claims[name] = &v1.PersistentVolumeClaim{}
-		}
-	}
-	return u.objects.Missing(p, kept), nil
 }
 
 // run brings up all pods, each as far as it comes.
@@ -159,6 +141,9 @@ func (u *up) run(ctx context.Context) error {
 	}
 	if err := u.tellPods(ctx, u.store, changed); err != nil {
 		return err
+	}
+	for _, l := range fresh {
+		l.tellMissing()
 	}
 	errs := make([]error, len(fresh))
 	var all sync.WaitGroup

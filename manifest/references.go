@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,10 +20,22 @@ type References struct {
 // not optional is a Problem at the place of the reference. kept are objects of earlier ups; those of the
 // sources go before them.
 func (o *Objects) Missing(pod *v1.Pod, kept References) Problems {
-	g := gatherer{objects: o, pod: pod, kept: kept}
+	var problems Problems
+	g := gatherer{
+		namespace: pod.Namespace,
+		have: References{
+			ConfigMaps: over(o.ConfigMaps, kept.ConfigMaps, pod.Namespace),
+			Secrets:    over(o.Secrets, kept.Secrets, pod.Namespace),
+			Claims:     over(o.Claims, kept.Claims, pod.Namespace),
+		},
+		complain: func(at *field.Path, text string) { problems = append(problems, o.ProblemAt(pod, at.String(), text)) },
+	}
 	spec, path := &pod.Spec, field.NewPath("spec")
+	mounted := mountedVolumes(spec)
 	for i := range spec.Volumes {
-		g.volume(&spec.Volumes[i].VolumeSource, path.Child("volumes").Index(i))
+		if mounted[spec.Volumes[i].Name] {
+			g.volume(&spec.Volumes[i].VolumeSource, path.Child("volumes").Index(i))
+		}
 	}
 	for i := range spec.InitContainers {
 		g.container(&spec.InitContainers[i], path.Child("initContainers").Index(i))
@@ -30,68 +43,103 @@ func (o *Objects) Missing(pod *v1.Pod, kept References) Problems {
 	for i := range spec.Containers {
 		g.container(&spec.Containers[i], path.Child("containers").Index(i))
 	}
-	return g.problems.Sort()
+	return problems.Sort()
 }
 
+// over is the kept objects with those of the sources in their places.
+func over[T any, P interface {
+	*T
+	metav1.Object
+}](sources []P, kept map[string]P, namespace string) map[string]P {
+	all := make(map[string]P, len(kept))
+	maps.Copy(all, kept)
+	for _, o := range sources {
+		if o.GetNamespace() == namespace {
+			all[o.GetName()] = o
+		}
+	}
+	return all
+}
+
+// MissingVolumes tells which volumes of a Pod cannot be mounted, because something that is not optional is
+// not there, and why, in the kubelet's words. Volumes that no container mounts do not count.
+func MissingVolumes(pod *v1.Pod, have References) []error {
+	var faults []error
+	mounted := mountedVolumes(&pod.Spec)
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if !mounted[v.Name] {
+			continue
+		}
+		g := gatherer{namespace: pod.Namespace, have: have, complain: func(_ *field.Path, text string) {
+			faults = append(faults, fmt.Errorf("MountVolume.SetUp failed for volume %q : %s", v.Name, text))
+		}}
+		g.volume(&v.VolumeSource, field.NewPath("spec"))
+	}
+	return faults
+}
+
+func mountedVolumes(spec *v1.PodSpec) map[string]bool {
+	names := map[string]bool{}
+	for _, list := range [][]v1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			for _, m := range list[i].VolumeMounts {
+				names[m.Name] = true
+			}
+		}
+	}
+	return names
+}
+
+// gatherer walks over the references of a Pod and complains of those that lead nowhere.
 type gatherer struct {
-	objects  *Objects
-	pod      *v1.Pod
-	kept     References
-	problems Problems
-}
-
-func (g *gatherer) complain(path *field.Path, format string, args ...any) {
-	g.problems = append(g.problems, g.objects.places[g.pod].ProblemAt(path.String(), fmt.Sprintf(format, args...)))
+	namespace string
+	have      References
+	complain  func(at *field.Path, text string)
 }
 
 func (g *gatherer) volume(s *v1.VolumeSource, path *field.Path) {
-	if c := s.ConfigMap; c != nil {
-		at := path.Child("configMap")
-		g.configMapItems(c.Name, c.Items, c.Optional, at.Child("name"), at.Child("items"))
-	}
-	if c := s.Secret; c != nil {
-		at := path.Child("secret")
-		g.secretItems(c.SecretName, c.Items, c.Optional, at.Child("secretName"), at.Child("items"))
-	}
-	if p := s.Projected; p != nil {
-		for i := range p.Sources {
-			g.source(&p.Sources[i], path.Child("projected", "sources").Index(i))
+	switch {
+	case s.ConfigMap != nil:
+		c := s.ConfigMap
+		g.configMapItems(path.Child("configMap"), c.Name, c.Items, c.Optional)
+	case s.Secret != nil:
+		c := s.Secret
+		g.secretItems(path.Child("secret"), "secretName", c.SecretName, c.Items, c.Optional)
+	case s.Projected != nil:
+		for i, p := range s.Projected.Sources {
+			at := path.Child("projected", "sources").Index(i)
+			if c := p.ConfigMap; c != nil {
+				g.configMapItems(at.Child("configMap"), c.Name, c.Items, c.Optional)
+			}
+			if c := p.Secret; c != nil {
+				g.secretItems(at.Child("secret"), "name", c.Name, c.Items, c.Optional)
+			}
+		}
+	case s.PersistentVolumeClaim != nil:
+		if name := s.PersistentVolumeClaim.ClaimName; g.have.Claims[name] == nil {
+			g.complain(path.Child("persistentVolumeClaim", "claimName"), notFound("persistentvolumeclaim", name))
 		}
 	}
-	if c := s.PersistentVolumeClaim; c != nil {
-		g.claim(c.ClaimName, path.Child("persistentVolumeClaim", "claimName"))
-	}
 }
 
-// source is one source of a projected volume.
-func (g *gatherer) source(s *v1.VolumeProjection, path *field.Path) {
-	if c := s.ConfigMap; c != nil {
-		at := path.Child("configMap")
-		g.configMapItems(c.Name, c.Items, c.Optional, at.Child("name"), at.Child("items"))
-	}
-	if c := s.Secret; c != nil {
-		at := path.Child("secret")
-		g.secretItems(c.Name, c.Items, c.Optional, at.Child("name"), at.Child("items"))
-	}
-}
-
-func (g *gatherer) configMapItems(name string, items []v1.KeyToPath, opt *bool, at, itemsAt *field.Path) {
-	cm := g.configMap(name, opt, at)
+func (g *gatherer) configMapItems(at *field.Path, name string, items []v1.KeyToPath, opt *bool) {
+	cm := g.configMap(name, opt, at.Child("name"))
 	for i, item := range items {
 		if cm != nil && !optional(opt) && !hasKey(cm, item.Key) {
-			g.complain(itemsAt.Index(i).Child("key"), "configmap references non-existent config key: %s", item.Key)
+			g.complain(at.Child("items").Index(i).Child("key"), "configmap references non-existent config key: "+item.Key)
 		}
 	}
 }
 
-func (g *gatherer) secretItems(name string, items []v1.KeyToPath, opt *bool, at, itemsAt *field.Path) {
-	secret := g.secret(name, opt, at)
+func (g *gatherer) secretItems(at *field.Path, nameField, name string, items []v1.KeyToPath, opt *bool) {
+	secret := g.secret(name, opt, at.Child(nameField))
 	for i, item := range items {
 		if secret == nil || optional(opt) {
 			break
 		}
 		if _, ok := secret.Data[item.Key]; !ok {
-			g.complain(itemsAt.Index(i).Child("key"), "references non-existent secret key: %s", item.Key)
+			g.complain(at.Child("items").Index(i).Child("key"), "references non-existent secret key: "+item.Key)
 		}
 	}
 }
@@ -119,7 +167,7 @@ func (g *gatherer) env(from *v1.EnvVarSource, path *field.Path) {
 		cm := g.configMap(r.Name, r.Optional, at.Child("name"))
 		if cm != nil && !optional(r.Optional) {
 			if _, ok := cm.Data[r.Key]; !ok {
-				g.complain(at.Child("key"), "%s", missingKey(r.Key, "ConfigMap", g.pod.Namespace, r.Name))
+				g.complain(at.Child("key"), missingKey(r.Key, "ConfigMap", g.namespace, r.Name))
 			}
 		}
 	}
@@ -128,46 +176,27 @@ func (g *gatherer) env(from *v1.EnvVarSource, path *field.Path) {
 		secret := g.secret(r.Name, r.Optional, at.Child("name"))
 		if secret != nil && !optional(r.Optional) {
 			if _, ok := secret.Data[r.Key]; !ok {
-				g.complain(at.Child("key"), "%s", missingKey(r.Key, "Secret", g.pod.Namespace, r.Name))
+				g.complain(at.Child("key"), missingKey(r.Key, "Secret", g.namespace, r.Name))
 			}
 		}
 	}
 }
 
-// configMap finds a ConfigMap of the Pod's namespace; nil if there is none, which is a Problem unless it is optional.
+// configMap is nil if there is none, which is a complaint unless it is optional.
 func (g *gatherer) configMap(name string, opt *bool, at *field.Path) *v1.ConfigMap {
-	found := named(g.objects.ConfigMaps, g.kept.ConfigMaps, g.pod.Namespace, name)
+	found := g.have.ConfigMaps[name]
 	if found == nil && !optional(opt) {
-		g.complain(at, "%s", notFound("configmap", name))
+		g.complain(at, notFound("configmap", name))
 	}
 	return found
 }
 
 func (g *gatherer) secret(name string, opt *bool, at *field.Path) *v1.Secret {
-	found := named(g.objects.Secrets, g.kept.Secrets, g.pod.Namespace, name)
+	found := g.have.Secrets[name]
 	if found == nil && !optional(opt) {
-		g.complain(at, "%s", notFound("secret", name))
+		g.complain(at, notFound("secret", name))
 	}
 	return found
-}
-
-func (g *gatherer) claim(name string, at *field.Path) {
-	if named(g.objects.Claims, g.kept.Claims, g.pod.Namespace, name) == nil {
-		g.complain(at, "%s", notFound("persistentvolumeclaim", name))
-	}
-}
-
-// named finds an object in the sources, or among the kept ones.
-func named[T any, P interface {
-	*T
-	metav1.Object
-}](sources []P, kept map[string]P, namespace, name string) P {
-	for _, o := range sources {
-		if o.GetName() == name && o.GetNamespace() == namespace {
-			return o
-		}
-	}
-	return kept[name]
 }
 
 func hasKey(cm *v1.ConfigMap, key string) bool {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -21,10 +22,14 @@ spec:
     persistentVolumeClaim: {claimName: data}
   - name: maybe
     configMap: {name: none, optional: true}
+  - name: all
+    projected: {sources: [{configMap: {name: part}}, {secret: {name: part, items: [{key: gone, path: b}]}}, {secret: {name: none, optional: true}}]}
+  - {name: unused, secret: {secretName: none}}
   initContainers:
   - name: i
     image: i
     envFrom: [{configMapRef: {name: env-config}}, {secretRef: {name: none, optional: true}}]
+    volumeMounts: [{name: config, mountPath: /1}, {name: secret, mountPath: /2}, {name: claim, mountPath: /3}, {name: maybe, mountPath: /4}, {name: all, mountPath: /5}]
   containers:
   - name: c
     image: i
@@ -58,18 +63,20 @@ func TestReferencesThatAreMissing(t *testing.T) {
 	want := `f:7:23: spec.volumes[0].configMap.name: configmap "volume-config" not found
 f:9:26: spec.volumes[1].secret.secretName: secret "volume-secret" not found
 f:11:40: spec.volumes[2].persistentVolumeClaim.claimName: persistentvolumeclaim "data" not found
-f:17:37: spec.initContainers[0].envFrom[0].configMapRef.name: configmap "env-config" not found
-f:22:53: spec.containers[0].env[0].valueFrom.configMapKeyRef.name: configmap "env-config" not found
-f:23:50: spec.containers[0].env[1].valueFrom.secretKeyRef.name: secret "env-secret" not found`
+f:15:46: spec.volumes[4].projected.sources[0].configMap.name: configmap "part" not found
+f:15:70: spec.volumes[4].projected.sources[1].secret.name: secret "part" not found
+f:20:37: spec.initContainers[0].envFrom[0].configMapRef.name: configmap "env-config" not found
+f:26:53: spec.containers[0].env[0].valueFrom.configMapKeyRef.name: configmap "env-config" not found
+f:27:50: spec.containers[0].env[1].valueFrom.secretKeyRef.name: secret "env-secret" not found`
 	if got := problems.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	kept := References{
-		ConfigMaps: map[string]*v1.ConfigMap{"env-config": {Data: map[string]string{"gone": ""}}, "volume-config": {BinaryData: map[string][]byte{"here": nil, "gone": nil}}},
-		Secrets:    map[string]*v1.Secret{"env-secret": {}, "volume-secret": {Data: map[string][]byte{"gone": nil}}},
+		ConfigMaps: map[string]*v1.ConfigMap{"env-config": {Data: map[string]string{"gone": ""}}, "volume-config": {BinaryData: map[string][]byte{"here": nil, "gone": nil}}, "part": {}},
+		Secrets:    map[string]*v1.Secret{"env-secret": {}, "volume-secret": {Data: map[string][]byte{"gone": nil}}, "part": {Data: map[string][]byte{"gone": nil}}},
 		Claims:     map[string]*v1.PersistentVolumeClaim{"data": {}},
 	}
-	want = "f:23:67: spec.containers[0].env[1].valueFrom.secretKeyRef.key: couldn't find key gone in Secret default/env-secret"
+	want = "f:27:67: spec.containers[0].env[1].valueFrom.secretKeyRef.key: couldn't find key gone in Secret default/env-secret"
 	if got := o.Missing(o.Pods[0], kept).Error(); got != want {
 		t.Errorf("with kept objects: got\n%s\nwant\n%s", got, want)
 	}
@@ -85,8 +92,8 @@ func TestNamesOf(t *testing.T) {
 		got  []string
 		want string
 	}{
-		{got.ConfigMaps, "env-config none volume-config"},
-		{got.Secrets, "env-secret none volume-secret"},
+		{got.ConfigMaps, "env-config none part volume-config"},
+		{got.Secrets, "env-secret none part volume-secret"},
 		{got.Claims, "data"},
 	} {
 		slices.Sort(names.got)
@@ -106,6 +113,8 @@ items:
 - {apiVersion: v1, kind: ConfigMap, metadata: {name: none, namespace: elsewhere}}
 - {apiVersion: v1, kind: Secret, metadata: {name: volume-secret}}
 - {apiVersion: v1, kind: Secret, metadata: {name: env-secret}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: part}}
+- {apiVersion: v1, kind: Secret, metadata: {name: part}, data: {gone: ''}}
 - {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1}}}}
 `
 	o, err := Parse([]Source{{"f", []byte(referring)}, {"objects", []byte(objects)}}, Options{})
@@ -115,9 +124,26 @@ items:
 	problems := o.Missing(o.Pods[0], References{})
 	want := `f:7:74: spec.volumes[0].configMap.items[1].key: configmap references non-existent config key: gone
 f:9:55: spec.volumes[1].secret.items[0].key: references non-existent secret key: gone
-f:22:70: spec.containers[0].env[0].valueFrom.configMapKeyRef.key: couldn't find key gone in ConfigMap default/env-config
-f:23:67: spec.containers[0].env[1].valueFrom.secretKeyRef.key: couldn't find key gone in Secret default/env-secret`
+f:26:70: spec.containers[0].env[0].valueFrom.configMapKeyRef.key: couldn't find key gone in ConfigMap default/env-config
+f:27:67: spec.containers[0].env[1].valueFrom.secretKeyRef.key: couldn't find key gone in Secret default/env-secret`
 	if got := problems.Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestMissingVolumes(t *testing.T) {
+	o, err := Parse([]Source{{"f", []byte(referring)}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := References{
+		ConfigMaps: map[string]*v1.ConfigMap{"volume-config": {Data: map[string]string{"here": ""}}, "part": {}},
+		Claims:     map[string]*v1.PersistentVolumeClaim{"data": {}},
+	}
+	want := `MountVolume.SetUp failed for volume "config" : configmap references non-existent config key: gone
+MountVolume.SetUp failed for volume "secret" : secret "volume-secret" not found
+MountVolume.SetUp failed for volume "all" : secret "part" not found`
+	if got := errors.Join(MissingVolumes(o.Pods[0], have)...).Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

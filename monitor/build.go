@@ -39,7 +39,7 @@ func (m *monitor) build() error {
 		close(m.background)
 	}()
 	var g errgroup.Group
-	g.Go(m.mountVolumes)
+	g.Go(m.mountPresent)
 	g.Go(m.writeFiles)
 	return g.Wait()
 }

@@ -191,6 +191,9 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 	if err := m.rebuild(); err != nil {
 		return nil, err
 	}
+	if err := m.mountMissing(); err != nil {
+		return nil, err
+	}
 	img, err := m.images.Get(c.Image)
 	if err != nil {
 		return nil, fmt.Errorf("find image %s: %w", c.Image, err)
@@ -212,7 +215,8 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		Pod: m.pod, Container: c, References: objects, Allocatable: m.allocatable, File: m.volumes.OpenFile,
 	})
 	if err != nil {
-		return nil, &runtime.ConfigError{Text: err.Error()}
+		// Of a valid manifest: an object, a key or a file that is not there yet.
+		return nil, &pod.Failure{Reason: "CreateContainerConfigError", Err: err, Waits: true}
 	}
 	binds, err := m.binds(c, a.id, img, rootfs, env)
 	if err != nil {

@@ -60,7 +60,8 @@ type monitor struct {
 	memory  *os.File      // the output positions of all containers
 
 	unbuilt    bool          // build has failed for a pod that runs
-	building   sync.Mutex    // of rebuild
+	unmounted  bool          // the volumes wait for something that is missing
+	building   sync.Mutex    // of rebuild and of what mounts
 	background chan struct{} // from build on; closed when what it left in the background is done
 	failed     error         // of the background
 

@@ -3,15 +3,18 @@ package monitor
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/manifest"
+	"podrun/pod"
 	"podrun/state"
 )
 
-// Objects reads the kept objects that a pod refers to. One that is not there is
-// not in the answer.
+// Objects reads the kept objects that a pod refers to, by name. One that is not
+// there is not in the answer.
 func Objects(s *state.Store, p *v1.Pod) (manifest.References, error) {
 	names := manifest.NamesOf(&p.Spec)
 	var r manifest.References
@@ -19,6 +22,12 @@ func Objects(s *state.Store, p *v1.Pod) (manifest.References, error) {
 	r.ConfigMaps, errs[0] = readObjects[v1.ConfigMap](s, p.Namespace, names.ConfigMaps)
 	r.Secrets, errs[1] = readObjects[v1.Secret](s, p.Namespace, names.Secrets)
 	r.Claims, errs[2] = readObjects[v1.PersistentVolumeClaim](s, p.Namespace, names.Claims)
+	for _, name := range names.Claims {
+		// The data that a claim has left behind is as good as the claim.
+		if _, err := os.Stat(filepath.Join(s.ClaimDir(p.Namespace), name)); err == nil && r.Claims[name] == nil {
+			r.Claims[name] = &v1.PersistentVolumeClaim{}
+		}
+	}
 	return r, errors.Join(errs[:]...)
 }
 
@@ -48,17 +57,23 @@ func readObjects[T any, P interface {
 // the next container and the volumes are made of.
 func (m *monitor) references() (manifest.References, error) { return Objects(m.store, m.pod) }
 
-// refresh gives the volumes the present data of the kept objects. A monitor that
-// is killed on the way leaves it to the next, whose build does the same.
+// refresh gives the volumes the present data of the kept objects, and lets the
+// containers go on that wait for one. A monitor that is killed on the way leaves
+// it to the next, whose build does the same.
 func (m *monitor) refresh() error {
+	defer m.life.Retry()
 	m.building.Lock()
 	defer m.building.Unlock()
-	if m.unbuilt {
-		return nil // rebuild will read what there is then
+	if m.unbuilt || m.unmounted {
+		return nil // who mounts reads what there is then
 	}
 	objects, err := m.references()
 	if err != nil {
 		return err
 	}
-	return m.volumes.Refresh(m.pod, objects.ConfigMaps, objects.Secrets)
+	err = m.volumes.Refresh(m.pod, objects.ConfigMaps, objects.Secrets)
+	if err != nil {
+		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "FailedMount", Message: err.Error()})
+	}
+	return err
 }

@@ -1,11 +1,13 @@
 package monitor
 
 import (
+	"errors"
 	"path/filepath"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 
+	"podrun/manifest"
 	"podrun/pod"
 	"podrun/runtime"
 	"podrun/sandbox"
@@ -15,10 +17,42 @@ import (
 // shmSize is containerd's for a pod's /dev/shm.
 const shmSize = 64 << 20
 
+// missingVolumes says which volumes cannot be mounted, because what they show is not there.
+type missingVolumes struct{ error }
+
+// mountPresent is mountVolumes in build: what is missing is waited for by the containers.
+func (m *monitor) mountPresent() error {
+	err := m.mountVolumes()
+	var missing *missingVolumes
+	if m.unmounted = errors.As(err, &missing); m.unmounted {
+		return nil
+	}
+	return err
+}
+
+// mountMissing mounts the volumes once everything that they show is there. A pod
+// of which something has run has its volumes: they go on showing what they did.
+func (m *monitor) mountMissing() error {
+	m.building.Lock()
+	defer m.building.Unlock()
+	if !m.unmounted {
+		return nil
+	}
+	err := m.mountVolumes()
+	var missing *missingVolumes
+	if m.unmounted = errors.As(err, &missing); m.unmounted {
+		return &pod.Failure{Reason: "ContainerCreating", Err: err, Waits: true}
+	}
+	return err
+}
+
 func (m *monitor) mountVolumes() error {
 	objects, err := m.references()
 	if err != nil {
 		return err
+	}
+	if missing := manifest.MissingVolumes(m.pod, objects); len(missing) > 0 && !m.readStatus().EverStarted {
+		return &missingVolumes{errors.Join(missing...)}
 	}
 	dir := m.store.PodDir(m.uid())
 	m.volumes, err = volumes.Mount(volumes.Spec{

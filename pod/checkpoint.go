@@ -100,6 +100,8 @@ type Waiting struct {
 	Reason  string    `json:"reason"`
 	Message string    `json:"message"`
 	At      time.Time `json:"at"`
+	// Waits: the container waits for something from outside.
+	Waits bool `json:"waits,omitempty"`
 }
 
 // Owed lists, by container, the attempts that may have run and are not alive:

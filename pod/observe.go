@@ -62,13 +62,16 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 		reason = errImagePull
 	}
 	w := waiting(r.err, reason, now)
-	if !s.everStarted {
+	if !s.everStarted && !w.Waits {
 		s.notMade = &NotMade{Container: c.Name, Step: r.step, Reason: w.Reason, Err: r.err}
 		return
 	}
 	c.Failure = w
 	c.NotBefore = after(now, retryPeriod)
 	switch {
+	case w.Waits:
+		s.observeWaiting(c, w, now)
+		return
 	case r.step == stepCreate:
 		s.warn(c, now, "Failed", "Error: %s", w.Message)
 		return
@@ -103,6 +106,7 @@ func waiting(err error, reason string, now time.Time) *Waiting {
 		if f.Message != "" {
 			w.Message = f.Message
 		}
+		w.Waits = f.Waits
 	}
 	return w
 }

@@ -117,7 +117,8 @@ func (s *state) planAttempt(p *plan, c *container, now time.Time) {
 // planStart releases what is prepared, in the order of the spec: a container's
 // first start waits for those before it to have started or failed. While nothing
 // has ever started it waits for all of them to be prepared, because until then
-// one that cannot be made means that none will be.
+// one that cannot be made means that none will be; those that wait for something
+// from outside it does not wait for.
 func (s *state) planStart(p *plan) {
 	for _, c := range s.init {
 		s.planRelease(p, c)
@@ -127,7 +128,7 @@ func (s *state) planStart(p *plan) {
 	}
 	if !s.everStarted {
 		for _, c := range s.app {
-			if c.Stage == stageWaiting || c.Stage == stagePreparing {
+			if (c.Stage == stageWaiting || c.Stage == stagePreparing) && (c.Failure == nil || !c.Failure.Waits) {
 				return
 			}
 		}

@@ -94,6 +94,10 @@ type Failure struct {
 	Reason  string // a reason of ContainerStateWaiting
 	Message string // empty: the text of Err
 	Err     error
+	// Waits: what is missing may come from outside. The container waits for it,
+	// even one of a pod of which nothing has started yet; see Life.Retry. With
+	// the reason ContainerCreating it is a volume that cannot be mounted yet.
+	Waits bool
 }
 
 func (f *Failure) Error() string {

@@ -173,7 +173,7 @@ func (s *state) waitingState(c *container, now time.Time) *v1.ContainerStateWait
 			Message: fmt.Sprintf("Back-off pulling image %q: %s: %s", c.spec.Image, f.Reason, f.Message)}
 	case s.restartingAll && c.Again == againAll && c.Counted:
 		return &v1.ContainerStateWaiting{Reason: restartingAllContainers, Message: restartingAllMessage}
-	case f != nil && (f.Reason != runContainerError || now.Sub(f.At) < freshFor || !held):
+	case f != nil && f.Reason != containerCreating && (f.Reason != runContainerError || now.Sub(f.At) < freshFor || !held):
 		return &v1.ContainerStateWaiting{Reason: f.Reason, Message: f.Message}
 	case c.Last != nil && held:
 		return &v1.ContainerStateWaiting{Reason: "CrashLoopBackOff",
@@ -183,7 +183,7 @@ func (s *state) waitingState(c *container, now time.Time) *v1.ContainerStateWait
 	case len(s.init) > 0:
 		return &v1.ContainerStateWaiting{Reason: "PodInitializing"}
 	}
-	return &v1.ContainerStateWaiting{Reason: "ContainerCreating"}
+	return &v1.ContainerStateWaiting{Reason: containerCreating}
 }
 
 // statusChange is when the container's status changes by itself, zero if never.

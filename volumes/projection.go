@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,6 +37,13 @@ func (s *Spec) projection(v *v1.Volume, p *payload) (volume, error) {
 	files := p.sorted()
 	s.letGroupRead(files)
 	return volume{path: dir, readOnly: true, own: true}, writeAtomic(dir, files)
+}
+
+// filled tells whether the volume has been mounted with a payload: it goes on
+// showing that when what it is made of has gone, as under the kubelet.
+func (s *Spec) filled(name string) bool {
+	_, err := os.Lstat(filepath.Join(s.Dir, name, dataLink))
+	return err == nil
 }
 
 func (p *payload) sorted() []projected {
