@@ -241,6 +241,7 @@ type test struct {
 	*testing.T
 	*machine
 	pod     *v1.Pod
+	sandbox string
 	cancel  context.CancelFunc
 	done    chan struct{}
 	outcome Outcome
@@ -276,12 +277,32 @@ func (l *test) begin(from *Checkpoint) {
 		Event: func(e Event) {
 			l.set(func() { l.events = append(l.events, e.Type+" "+e.Reason+" "+e.Object+" "+e.Message) })
 		},
-		HostIP: "192.0.2.1", PodIP: "10.244.0.2",
+		HostIP: "192.0.2.1", PodIP: "10.244.0.2", Sandbox: l.sandbox,
 	})
 	go func() {
 		defer close(l.done)
 		l.outcome, l.err = l.life.Run(ctx)
 	}()
+	synctest.Wait()
+}
+
+// die kills the monitor, and with a sandbox of another name all that was in the
+// old one; the next monitor is told of the ends that it owes.
+func (l *test) die(sandbox string) {
+	from := l.lastSave()
+	l.cancel()
+	<-l.done
+	if sandbox != l.sandbox {
+		l.sandbox = sandbox
+		clear(l.alive)
+		clear(l.running)
+	}
+	owed := from.Owed(l.alive)
+	l.begin(&from)
+	for name, attempt := range owed {
+		delete(l.running, name)
+		l.life.Exited(name, attempt, Exit{Code: 137, Reason: "ContainerStatusUnknown"})
+	}
 	synctest.Wait()
 }
 

@@ -2,7 +2,7 @@ package pod
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,11 +24,9 @@ func FuzzLife(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		script = script[:min(len(script), 200)] // a longer life shows nothing new
-		shape := byte(0)
-		if len(script) > 0 {
-			shape, script = script[0], script[1:]
-		}
-		bubble(t, shapedPod(shape), func(l *test) {
+		var shape [2]byte
+		script = script[copy(shape[:], script):]
+		bubble(t, shapedPod(shape[0], shape[1]), func(l *test) {
 			z := &fuzzed{test: l, restarts: map[string]int32{}, failed: map[string]bool{}, began: map[string]bool{}}
 			l.begin(nil)
 			for _, b := range script {
@@ -40,14 +38,37 @@ func FuzzLife(f *testing.F) {
 	})
 }
 
-// shapedPod is a pod with up to 1 init container and 4 others, some probed.
-func shapedPod(shape byte) *v1.Pod {
+// shapedPod is a pod with up to 3 init containers, sidecars among them, and 4
+// others, some probed, some with policies of their own.
+func shapedPod(shape, more byte) *v1.Pod {
 	names := []string{"c0", "c1", "c2", "c3"}[:1+shape&3]
-	if shape&4 != 0 {
-		names = append([]string{"i0", "|"}, names...)
+	var init []string
+	for i, name := range []string{"s0", "i0", "s1"} {
+		if more>>i&1 != 0 {
+			init = append(init, name)
+		}
+	}
+	if shape&4 != 0 || len(init) > 0 {
+		names = slices.Concat(init, []string{"i1", "|"}, names)
 	}
 	policies := []v1.RestartPolicy{v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever}
-	pod := newPod(policies[int(shape>>3)%3], names...)
+	pod := sidecars(newPod(policies[int(shape>>3)%3], names...), "s0", "s1")
+	if more&8 != 0 {
+		pod.Spec.Containers[0].RestartPolicy = ptr(v1.ContainerRestartPolicy(policies[int(more>>4)%3]))
+		pod.Spec.Containers[0].RestartPolicyRules = []v1.ContainerRestartRule{{
+			Action:    v1.ContainerRestartRuleActionRestartAllContainers,
+			ExitCodes: &v1.ContainerRestartRuleOnExitCodes{Operator: v1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{1}},
+		}}
+	}
+	if more&0x80 != 0 {
+		pod.Spec.ActiveDeadlineSeconds = ptr(int64(100))
+	}
+	if more&0x40 != 0 && len(init) > 0 {
+		pod.Spec.InitContainers[0].StartupProbe = nil
+		if pod.Spec.InitContainers[0].Name == "s0" {
+			pod.Spec.InitContainers[0].StartupProbe = execProbe("check")
+		}
+	}
 	if c := &pod.Spec.Containers[0]; shape&0x40 != 0 {
 		handler := v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"check"}}}
 		c.LivenessProbe = &v1.Probe{ProbeHandler: handler, PeriodSeconds: 3, FailureThreshold: 2}
@@ -84,7 +105,7 @@ func (z *fuzzed) step(op byte, n int) {
 	case 3:
 		z.set(func() { z.deaf[name] = !z.deaf[name] })
 	case 4:
-		z.set(func() { z.probes["c0 check"] = result(probe.Failure, "no") })
+		z.set(func() { z.probes[[]string{"c0", "s0"}[n%2]+" check"] = result(probe.Failure, "no") })
 	case 5:
 		z.stopped = true
 		z.life.Stop(ptr(int64(n)))
@@ -115,20 +136,15 @@ func (z *fuzzed) die(also bool, name string) {
 		return
 	default:
 	}
-	from := z.lastSave()
-	z.cancel()
-	<-z.done
 	if _, running := z.running[name]; also && running {
 		delete(z.running, name)
 		delete(z.alive, name)
 	}
-	owed := from.Owed(z.alive)
-	z.begin(&from)
-	for name, attempt := range owed {
-		delete(z.running, name)
-		z.life.Exited(name, attempt, Exit{Code: 137, Reason: "ContainerStatusUnknown"})
+	sandbox := z.sandbox
+	if also && name == "c0" {
+		sandbox += "+"
 	}
-	synctest.Wait()
+	z.test.die(sandbox)
 }
 
 func (z *fuzzed) check() {
@@ -137,7 +153,7 @@ func (z *fuzzed) check() {
 	ready := true
 	for _, cs := range append(st.InitContainerStatuses, st.ContainerStatuses...) {
 		z.checkContainer(&cs)
-		if !strings.HasPrefix(cs.Name, "i") {
+		if cs.Name[0] != 'i' {
 			ready = ready && cs.Ready
 		}
 	}
@@ -167,10 +183,10 @@ func (z *fuzzed) checkContainer(cs *v1.ContainerStatus) {
 	if states != 1 {
 		z.Errorf("%s has %d states", cs.Name, states)
 	}
-	if cs.Ready && cs.State.Running == nil && cs.Name[0] == 'c' {
+	if cs.Ready && cs.State.Running == nil && cs.Name[0] != 'i' {
 		z.Errorf("%s is ready and does not run", cs.Name)
 	}
-	if cs.Ready && !*cs.Started && cs.Name[0] == 'c' {
+	if cs.Ready && !*cs.Started && cs.Name[0] != 'i' {
 		z.Errorf("%s is ready and has not started", cs.Name)
 	}
 	if z.terminal != "" && cs.State.Running != nil {

@@ -135,7 +135,7 @@ func (s *state) planStart(p *plan) {
 	}
 	for _, c := range s.app {
 		s.planRelease(p, c)
-		if c.Attempt == 0 && c.onTheWay() {
+		if (c.Attempt == 0 || c.Again != "") && c.onTheWay() {
 			return
 		}
 	}

@@ -122,7 +122,7 @@ func (s *state) letsNext(c *container) bool {
 // looked after among the init containers (kubelet, computeInitContainerActions).
 func (s *state) initialized() bool {
 	for _, c := range s.app {
-		if c.exists() {
+		if c.here() {
 			return true
 		}
 	}

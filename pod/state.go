@@ -109,9 +109,15 @@ func (c *container) exists() bool {
 	return c.Stage == stagePreparing || c.Stage == stagePrepared || c.Stage == stageStarting || c.Stage == stageRunning
 }
 
+// here reports whether a process of the attempt in hand may exist in the
+// present sandbox. Of one in an earlier sandbox only the exit is still to come.
+func (c *container) here() bool {
+	return c.exists() && !(c.lost && c.Again == againSandbox)
+}
+
 // begun reports whether the present sandbox has seen an attempt.
 func (c *container) begun() bool {
-	return c.exists() || c.Last != nil && c.Again == ""
+	return c.here() || c.Last != nil && c.Again == ""
 }
 
 // onTheWay reports whether the attempt in hand was begun and has neither
