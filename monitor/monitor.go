@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -209,6 +210,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	close(m.lives)
 	containers{m}.watchAlive()
 	containers{m}.tellOwed(owed)
+	go m.watchStorage(ctx)
 	outcome, err := m.life.Run(ctx)
 	var notMade *pod.NotMade
 	switch {
@@ -302,8 +304,9 @@ func (m *monitor) finish() error {
 	if s.Stop != nil {
 		err = errors.Join(err, t.All())
 	} else {
-		// The lock goes with this process, the rest of the run directory before.
-		err = errors.Join(err, t.Sandbox(), removeAll(m.store.RunDir(m.uid())))
+		// The lock goes with this process, the rest of the run directory before. As
+		// under the kubelet the pod's own volumes end with its containers.
+		err = errors.Join(err, t.Sandbox(), volumes.Remove(filepath.Join(m.store.PodDir(m.uid()), "volumes")), removeAll(m.store.RunDir(m.uid())))
 	}
 	m.board.close(Update{Status: &s.Status, Ended: true})
 	return err
