@@ -114,6 +114,7 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	c := sandbox.Config{
 		Title:       sandbox.Title(r.Pod.Namespace, r.Pod.Name),
 		HostNetwork: r.Pod.Spec.HostNetwork,
+		HostIPC:     r.Pod.Spec.HostIPC,
 		Leaf:        leaf, Lock: lock, Control: control, Log: log,
 		Monitor: []string{
 			"podrun: monitor of " + r.Pod.Namespace + "/" + r.Pod.Name,

@@ -59,6 +59,7 @@ type monitor struct {
 	board   board
 	lives   chan struct{} // closed when there is a life
 	memory  *os.File      // the output positions of all containers
+	init    *sandbox.Init // of a shared PID namespace, or nil
 
 	unbuilt    bool          // build has failed for a pod that runs
 	unmounted  bool          // the volumes wait for something that is missing
@@ -334,7 +335,7 @@ func (m *monitor) leave() error {
 		return err
 	}
 	m.board.leaving.Store(true)
-	if err := m.pause.Quit(); err != nil {
+	if err := errors.Join(m.pause.Quit(), m.endInit()); err != nil {
 		return err
 	}
 	return errors.Join(unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid())), <-d.detached)
