@@ -100,6 +100,8 @@ func TestUsageErrors(t *testing.T) {
 		{"ps --subnet nosuch", "want an IPv4 range"},
 		{"ps --subnet fd00::/64", "want an IPv4 range"},
 		{"ps --subnet 10.1.2.0/31", "at least four addresses"},
+		{"up --subnet6 nosuch x.yaml", "want an IPv6 range"},
+		{"up --subnet6 fd00::/97 x.yaml", "/96 or larger"},
 		{"ps --link-prefix toolongforalink", "link prefix"},
 		{"ps --link-prefix a/b", "link prefix"},
 		{"image", ""},

@@ -53,8 +53,8 @@ type monitor struct {
 	volumes *volumes.Set
 	shm     string
 	files   podFiles
-	address netip.Addr // zero with hostNetwork
-	pod     *v1.Pod    // the record's, with the addresses in its status
+	address podAddresses
+	pod     *v1.Pod // the record's, with the addresses in its status
 	life    *pod.Life
 	board   board
 	lives   chan struct{} // closed when there is a life
@@ -156,7 +156,13 @@ func hostOf(store *state.Store, r *state.Record) (netns.Host, error) {
 	if err != nil {
 		return netns.Host{}, fmt.Errorf("read the pod's subnet: %w", err)
 	}
-	return netns.Host{Instance: store.Instance, Subnet: subnet, LinkPrefix: r.LinkPrefix, Addresses: store.AddressDir()}, nil
+	h := netns.Host{Instance: store.Instance, Subnet: subnet, LinkPrefix: r.LinkPrefix, Addresses: store.AddressDir()}
+	if r.Subnet6 != "" {
+		if h.Subnet6, err = netip.ParsePrefix(r.Subnet6); err != nil {
+			return netns.Host{}, fmt.Errorf("read the pod's IPv6 subnet: %w", err)
+		}
+	}
+	return h, nil
 }
 
 func (m *monitor) uid() string { return m.record.UID() }
@@ -198,6 +204,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 		Save: m.save, Event: m.event, RecursiveReadOnly: volumes.RecursiveReadOnly,
 		Sandbox: m.sandboxID(),
 		HostIP:  m.pod.Status.HostIP, PodIP: m.pod.Status.PodIP,
+		HostIPs: m.pod.Status.HostIPs, PodIPs: m.pod.Status.PodIPs,
 	}
 	owed := map[string]int{}
 	if len(status.Containers) > 0 {

@@ -153,6 +153,9 @@ type Config struct {
 	// RecursiveReadOnly tells whether all of a read-only mount is read-only, with
 	// what is mounted below it. nil: it never is.
 	RecursiveReadOnly func(*v1.VolumeMount) bool
-	// HostIP and PodIP go into the status; PodIP is also where probes go.
+	// HostIP and PodIP go into the status; PodIP is also where probes go. The lists
+	// are all addresses, these two first; nil where there is one each.
 	HostIP, PodIP string
+	HostIPs       []v1.HostIP
+	PodIPs        []v1.PodIP
 }

@@ -24,6 +24,7 @@ type Record struct {
 	Created    time.Time
 	LogDir     string
 	Subnet     string
+	Subnet6    string // empty: the pod has no IPv6 address
 	LinkPrefix string
 	PullPolicy v1.PullPolicy // of --pull: overrides the manifest's
 	Insecure   []string      // registries
@@ -39,6 +40,7 @@ type stored struct {
 	Created    time.Time     `json:"created"`
 	LogDir     string        `json:"logDir"`
 	Subnet     string        `json:"subnet"`
+	Subnet6    string        `json:"subnet6,omitempty"`
 	LinkPrefix string        `json:"linkPrefix"`
 	PullPolicy v1.PullPolicy `json:"pullPolicy,omitempty"`
 	Insecure   []string      `json:"insecureRegistries,omitempty"`
@@ -49,14 +51,14 @@ type stored struct {
 func (r *Record) encode() (*stored, error) {
 	pod, err := r.Pod.Marshal()
 	return &stored{
-		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, LinkPrefix: r.LinkPrefix,
+		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, Subnet6: r.Subnet6, LinkPrefix: r.LinkPrefix,
 		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs, Pod: pod,
 	}, err
 }
 
 func (s *stored) decode() (*Record, error) {
 	r := &Record{
-		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, LinkPrefix: s.LinkPrefix,
+		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, Subnet6: s.Subnet6, LinkPrefix: s.LinkPrefix,
 		PullPolicy: s.PullPolicy, Insecure: s.Insecure, MaxPIDs: s.MaxPIDs, Pod: &v1.Pod{},
 	}
 	return r, r.Pod.Unmarshal(s.Pod)
