@@ -179,7 +179,7 @@ func newProgram(a *app) *cli.App {
 
 func commands(a *app) []*cli.Command {
 	all := []*cli.Command{
-		upCommand(a), psCommand(a), logsCommand(a), execCommand(a), attachCommand(a), conditionCommand(a), downCommand(a),
+		upCommand(a), psCommand(a), describeCommand(a), eventsCommand(a), logsCommand(a), execCommand(a), attachCommand(a), conditionCommand(a), downCommand(a),
 		getCommand(a), validateCommand(a), explainCommand(a), imageCommand(a), versionCommand(a), monitorCommand(a),
 	}
 	for _, c := range all {
@@ -200,7 +200,7 @@ func settle(c *cli.Command) {
 
 // habits are what users of kubectl, docker and podman type first.
 var habits = map[string]string{
-	"list": "ps", "describe": "ps -o yaml", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
+	"list": "ps", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
 	"delete": "down", "stop": "down", "rm": "down", "kill": "down --force", "log": "logs",
 	"images": "image ls", "pull": "image pull", "import": "image import", "load": "image load", "rmi": "image rm", "help": "--help",
 }

@@ -59,7 +59,7 @@ func TestHelp(t *testing.T) {
 
 // -n is on every command that names pods, and on no other.
 func TestNamespaceFlag(t *testing.T) {
-	named := []string{"up", "ps", "logs", "exec", "attach", "condition", "down", "get", "validate"}
+	named := []string{"up", "ps", "describe", "events", "logs", "exec", "attach", "condition", "down", "get", "validate"}
 	eachCommand(newProgram(&app{}).Commands, nil, func(path []string, c *cli.Command) {
 		got := find(c.Flags, "n") != nil && find(c.Flags, "namespace") != nil
 		if want := slices.Contains(named, strings.Join(path, " ")); got != want {

@@ -181,7 +181,11 @@ func (u *up) makeImagesPresent(ctx context.Context, fresh []*launch) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	return u.ensureImages(ctx, u.store, wanted, u.options.insecure.Value())
+	pulls, err := u.ensureImages(ctx, u.store, wanted, u.options.insecure.Value())
+	for _, l := range fresh {
+		l.record.Pulls = pulls
+	}
+	return err
 }
 
 // settle looks for a pod of the same name. It returns nil where there is

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -57,6 +58,7 @@ type monitor struct {
 	pod     *v1.Pod // the record's, with the addresses in its status
 	life    *pod.Life
 	board   board
+	events  recorder
 	lives   chan struct{} // closed when there is a life
 	memory  *os.File      // the output positions of all containers
 	init    *sandbox.Init // of a shared PID namespace, or nil
@@ -75,8 +77,9 @@ type monitor struct {
 	mu       sync.Mutex
 	attempts map[string]*attempt // by container ID
 	stopping bool
-	started  bool            // a container of the pod has run
-	pulled   map[string]bool // containers whose image up has made present
+	started  bool                  // a container of the pod has run
+	pulled   map[string]bool       // containers whose image up has made present
+	pulls    map[string]state.Pull // those that nobody has been told of, by reference
 }
 
 // Run keeps the pod of uid until it has ended. Only pause starts it.
@@ -248,6 +251,7 @@ func (m *monitor) sandboxID() string {
 
 // markPulled: up has just applied the pull policy to every image.
 func (m *monitor) markPulled() {
+	m.pulls = maps.Clone(m.record.Pulls)
 	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
 		for i := range list {
 			m.pulled[list[i].Name] = true
@@ -271,14 +275,8 @@ func (m *monitor) save(p pod.Checkpoint) {
 	m.stopping, m.started = p.Stop != nil, p.EverStarted
 	m.mu.Unlock()
 	m.board.post(Update{Status: &p.Status})
+	trimLog(os.Stderr, logFile(m.store, m.uid()))
 	m.restLater()
-}
-
-func (m *monitor) event(e pod.Event) {
-	if err := m.store.AppendEvent(m.uid(), e); err != nil {
-		fmt.Fprintf(os.Stderr, "podrun: store event: %v\n", err)
-	}
-	m.board.post(Update{Event: &e})
 }
 
 // end is a pod's own end, or its stop: the sandbox goes, and after a stop the
