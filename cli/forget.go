@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,9 +12,8 @@ import (
 
 // removeObjects forgets the ConfigMaps, Secrets and claims that the manifests
 // name. As on a cluster a pod that still uses a ConfigMap or a Secret goes on with
-// what it has, where that is not optional, and a claim stays until no pod uses it;
-// its data is another matter.
-func (d *down) removeObjects(ctx context.Context) error {
+// what it has, and a claim stays until no pod uses it; its data is another matter.
+func (d *down) removeObjects() error {
 	if len(d.objects) == 0 {
 		return nil
 	}
@@ -24,7 +22,6 @@ func (d *down) removeObjects(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	var gone []state.Object
 	for _, o := range d.objects {
 		_, isClaim := o.(*v1.PersistentVolumeClaim)
 		c := claimRef{o.GetNamespace(), o.GetName()}
@@ -41,12 +38,11 @@ func (d *down) removeObjects(ctx context.Context) error {
 			continue
 		}
 		d.printf("%s removed\n", objectName(o))
-		gone = append(gone, o)
 		if _, err := os.Stat(claimPath(d.store, c.namespace, c.name)); isClaim && err == nil && !d.options.volumes {
 			d.notef("volume %s/%s stays with its data: --volumes removes it\n", c.namespace, c.name)
 		}
 	}
-	return errors.Join(errors.Join(errs...), d.tellPods(ctx, d.store, gone))
+	return errors.Join(errs...)
 }
 
 func (d *down) forget(namespace, name string, o state.Object) error {

@@ -144,6 +144,9 @@ func (p *parser) pod(v document.Value) {
 	pod.Status = v1.PodStatus{}
 	setPodDefaults(pod)
 	r.check(check.Pod(pod))
+	if grace := pod.Spec.TerminationGracePeriodSeconds; *grace < 0 {
+		*grace = 1 // as the end of such a Pod is upstream (CheckGracefulDelete)
+	}
 	if p.keep(r, pod) {
 		p.objects.Pods = append(p.objects.Pods, pod)
 	}
@@ -185,6 +188,9 @@ func (p *parser) claim(v document.Value) {
 // keep ends the reading of an object: it hands over what was found, and tells whether the object is sound.
 func (p *parser) keep(r *reading, o metav1.Object) bool {
 	p.objects.Ignored = append(p.objects.Ignored, r.notes...)
+	o.SetGeneration(0)
+	o.SetOwnerReferences(nil)
+	o.SetFinalizers(nil)
 	p.objects.places[o] = r.value
 	if len(r.problems) == 0 {
 		key := r.kind + " " + o.GetNamespace() + "/" + o.GetName()

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"podrun/manifest/check"
 	"podrun/manifest/document"
 )
 
@@ -74,8 +75,8 @@ func (r *reading) check(errs field.ErrorList) {
 		if text, ok := e.BadValue.(string); ok && len(text) > 100 {
 			e.BadValue = strings.ToValidUTF8(text[:100], "") + "…"
 		}
-		if !r.explained(e.Field) {
-			r.problems = append(r.problems, r.value.ProblemAt(e.Field, e.ErrorBody()))
+		if place := check.Place(e); !r.explained(e.Field) && !r.explained(place) {
+			r.problems = append(r.problems, Problem{Position: r.value.Locate(place), Path: e.Field, Text: check.Text(e)})
 		}
 	}
 }
@@ -104,12 +105,9 @@ func (p *parser) meta(r *reading, o metav1.Object) {
 	}
 	o.SetUID("")
 	o.SetResourceVersion("")
-	o.SetGeneration(0)
 	o.SetCreationTimestamp(metav1.Time{})
 	o.SetDeletionTimestamp(nil)
 	o.SetDeletionGracePeriodSeconds(nil)
 	o.SetManagedFields(nil)
 	o.SetSelfLink("")
-	o.SetOwnerReferences(nil)
-	o.SetFinalizers(nil)
 }

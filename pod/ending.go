@@ -13,8 +13,7 @@ const (
 	deadlineMessage  = "Pod was active on the node longer than the specified deadline"
 )
 
-// Evict fails the pod as a whole, for a reason that becomes its status's and that
-// an event tells. Its
+// Evict fails the pod as a whole, for a reason that becomes its status's. Its
 // containers are asked to end, and killed when the grace period is over, by
 // default the pod's own. A pod that ends already is left to its end.
 func (l *Life) Evict(reason, text string, grace *int64) {
@@ -26,7 +25,6 @@ func (l *Life) Evict(reason, text string, grace *int64) {
 		if grace != nil {
 			length = time.Duration(max(*grace, 1)) * time.Second
 		}
-		s.podEvent(now, v1.EventTypeWarning, reason, text)
 		s.fail(Ending{Deadline: after(now, length), Reason: reason, Message: text}, now)
 	}})
 }

@@ -34,7 +34,6 @@ type Config struct {
 	Title       string
 	Hostname    string // of the pod; empty leaves the machine's
 	HostNetwork bool
-	HostIPC     bool
 	Leaf        *Cgroup  // where pause and monitor live
 	Lock        *os.File // the pod's lock, which pause holds from now on
 	Control     *os.File // the listening control socket
@@ -72,10 +71,7 @@ func Start(c Config) (*Pause, error) {
 		return nil, err
 	}
 	defer null.Close()
-	flags := unix.CLONE_NEWNS | unix.CLONE_NEWUTS
-	if !c.HostIPC {
-		flags |= unix.CLONE_NEWIPC
-	}
+	flags := unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 	if !c.HostNetwork {
 		flags |= unix.CLONE_NEWNET
 	}

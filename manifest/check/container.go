@@ -10,41 +10,158 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-func validateContainers(spec *v1.PodSpec, path *field.Path) field.ErrorList {
+// eachContainer visits the containers of a Pod of every kind, with their paths.
+func eachContainer(spec *v1.PodSpec, path *field.Path, visit func(*v1.Container, *field.Path)) {
+	for i := range spec.InitContainers {
+		visit(&spec.InitContainers[i], path.Child("initContainers").Index(i))
+	}
+	for i := range spec.Containers {
+		visit(&spec.Containers[i], path.Child("containers").Index(i))
+	}
+	for i := range spec.EphemeralContainers {
+		visit((*v1.Container)(&spec.EphemeralContainers[i].EphemeralContainerCommon), path.Child("ephemeralContainers").Index(i))
+	}
+}
+
+// surroundings are what a container is checked against.
+type surroundings struct {
+	spec    *v1.PodSpec
+	volumes map[string]bool // that are sound themselves
+}
+
+func (s *surroundings) hostUsers() bool { return s.spec.HostUsers == nil || *s.spec.HostUsers }
+
+func validateContainers(pod *v1.Pod, path *field.Path) field.ErrorList {
+	spec := &pod.Spec
+	s := &surroundings{spec, soundVolumes(pod)}
 	var errs field.ErrorList
 	if len(spec.Containers) == 0 {
 		errs = append(errs, field.Required(path.Child("containers"), "a Pod has at least one container"))
 	}
-	volumes := map[string]bool{}
-	for _, v := range spec.Volumes {
-		volumes[v.Name] = true
-	}
-	names := map[string]bool{}
-	for _, list := range []struct {
-		name       string
-		containers []v1.Container
-	}{{"initContainers", spec.InitContainers}, {"containers", spec.Containers}} {
-		hostPorts := map[string]bool{} // init containers and containers never run at the same time
-		for i := range list.containers {
-			c, at := &list.containers[i], path.Child(list.name).Index(i)
-			if names[c.Name] && c.Name != "" {
-				errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
+	names, hostPorts := map[string]bool{}, map[string]bool{}
+	for i := range spec.Containers {
+		c, at := &spec.Containers[i], path.Child("containers").Index(i)
+		errs = append(errs, validateContainer(c, s, at)...)
+		errs = append(errs, uniqueName(c.Name, names, at)...)
+		errs = append(errs, validateStaying(c, spec, at)...)
+		errs = append(errs, validateRestarts(c, at)...)
+		errs = append(errs, validateHostPorts(c.Ports, hostPorts, at.Child("ports"))...)
+		for j, p := range c.Ports {
+			if spec.HostNetwork && p.HostPort != p.ContainerPort {
+				errs = append(errs, field.Invalid(at.Child("ports").Index(j).Child("hostPort"), p.HostPort, "must match `containerPort` when `hostNetwork` is true"))
 			}
-			names[c.Name] = true
-			errs = append(errs, validateContainer(c, volumes, at)...)
-			errs = append(errs, validateHostPorts(c.Ports, spec.HostNetwork, hostPorts, at.Child("ports"))...)
-			errs = append(errs, validateRestarts(c, at)...)
-			if list.name == "initContainers" && !isSidecar(c) {
-				errs = append(errs, noProbes(c, at)...)
-			} else {
-				errs = append(errs, validateProbes(c, at)...)
+		}
+	}
+	for i := range spec.InitContainers {
+		c, at := &spec.InitContainers[i], path.Child("initContainers").Index(i)
+		errs = append(errs, validateContainer(c, s, at)...)
+		errs = append(errs, validateInitContainer(c, spec, at)...)
+		errs = append(errs, uniqueName(c.Name, names, at)...)
+		// They run one by one: each has the ports for itself. Upstream counts it as the first.
+		alone := path.Child("initContainers").Index(0).Child("ports")
+		for _, e := range validateHostPorts(c.Ports, map[string]bool{}, alone) {
+			e.Origin = placed + at.String() + strings.TrimPrefix(e.Field, path.Child("initContainers").Index(0).String())
+			errs = append(errs, e)
+		}
+	}
+	return append(errs, validateEphemeral(s, names, path)...)
+}
+
+// uniqueName complains of a name that a container before has. Names in taken are those before, of all kinds.
+func uniqueName(name string, taken map[string]bool, path *field.Path) field.ErrorList {
+	if taken[name] {
+		return field.ErrorList{field.Duplicate(path.Child("name"), name)}
+	}
+	taken[name] = true
+	return nil
+}
+
+// validateInitContainer checks what only a sidecar may have: other init containers end before anybody could ask them.
+func validateInitContainer(c *v1.Container, spec *v1.PodSpec, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if c.RestartPolicy == nil {
+		if len(c.RestartPolicyRules) > 0 {
+			errs = append(errs, field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"))
+		}
+	} else if *c.RestartPolicy == v1.ContainerRestartPolicyAlways {
+		return append(validateRestarts(c, path), validateStaying(c, spec, path)...)
+	} else {
+		errs = append(errs, validateRestarts(c, path)...)
+	}
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"lifecycle", c.Lifecycle != nil},
+		{"livenessProbe", c.LivenessProbe != nil},
+		{"readinessProbe", c.ReadinessProbe != nil},
+		{"startupProbe", c.StartupProbe != nil},
+	} {
+		if f.set {
+			errs = append(errs, field.Forbidden(path.Child(f.name), "may not be set for init containers without restartPolicy=Always"))
+		}
+	}
+	for i, p := range c.ResizePolicy {
+		if p.RestartPolicy == v1.RestartContainer {
+			errs = append(errs, field.Invalid(path.Child("resizePolicy").Index(i).Child("restartPolicy"), p.RestartPolicy, "must not be set to 'RestartContainer' for non-sidecar initContainers"))
+		}
+	}
+	return errs
+}
+
+// EphemeralContainers complains of the containers that are to be added to a Pod: they are no part of what a
+// manifest describes, but otherwise under its rules.
+func EphemeralContainers(pod *v1.Pod) field.ErrorList {
+	names := map[string]bool{}
+	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range list {
+			names[list[i].Name] = true
+		}
+	}
+	return validateEphemeral(&surroundings{&pod.Spec, soundVolumes(pod)}, names, field.NewPath("spec"))
+}
+
+func validateEphemeral(s *surroundings, names map[string]bool, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	others := map[string]bool{}
+	for name := range names {
+		others[name] = true
+	}
+	for i := range s.spec.EphemeralContainers {
+		e, at := &s.spec.EphemeralContainers[i], path.Child("ephemeralContainers").Index(i)
+		c := (*v1.Container)(&e.EphemeralContainerCommon)
+		errs = append(errs, validateContainer(c, s, at)...)
+		errs = append(errs, uniqueName(c.Name, names, at)...)
+		if e.TargetContainerName != "" && !others[e.TargetContainerName] {
+			errs = append(errs, field.NotFound(at.Child("targetContainerName"), e.TargetContainerName))
+		}
+		for _, f := range []struct {
+			name string
+			set  bool
+		}{
+			{"ports", c.Ports != nil}, {"lifecycle", c.Lifecycle != nil},
+			{"livenessProbe", c.LivenessProbe != nil}, {"readinessProbe", c.ReadinessProbe != nil}, {"startupProbe", c.StartupProbe != nil},
+			{"resources", c.Resources.Limits != nil || c.Resources.Requests != nil || c.Resources.Claims != nil},
+			{"resizePolicy", c.ResizePolicy != nil}, {"restartPolicy", c.RestartPolicy != nil}, {"restartPolicyRules", c.RestartPolicyRules != nil},
+		} {
+			if f.set {
+				errs = append(errs, field.Forbidden(at.Child(f.name), "cannot be set for an Ephemeral Container"))
+			}
+		}
+		for j, m := range c.VolumeMounts {
+			if m.SubPath != "" {
+				errs = append(errs, field.Forbidden(at.Child("volumeMounts").Index(j).Child("subPath"), "cannot be set for an Ephemeral Container"))
+			}
+			if m.SubPathExpr != "" {
+				errs = append(errs, field.Forbidden(at.Child("volumeMounts").Index(j).Child("subPathExpr"), "cannot be set for an Ephemeral Container"))
 			}
 		}
 	}
 	return errs
 }
 
-func validateContainer(c *v1.Container, volumes map[string]bool, path *field.Path) field.ErrorList {
+// validateContainer checks what all kinds of containers have.
+func validateContainer(c *v1.Container, s *surroundings, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if c.Name == "" {
 		errs = append(errs, field.Required(path.Child("name"), ""))
@@ -63,8 +180,9 @@ func validateContainer(c *v1.Container, volumes map[string]bool, path *field.Pat
 	errs = append(errs, validateEnv(c.Env, path.Child("env"))...)
 	errs = append(errs, validateEnvFrom(c.EnvFrom, path.Child("envFrom"))...)
 	errs = append(errs, validateResources(&c.Resources, path.Child("resources"))...)
-	errs = append(errs, validateMounts(c.VolumeMounts, volumes, path.Child("volumeMounts"))...)
-	return append(errs, validateContainerSecurity(c.SecurityContext, path.Child("securityContext"))...)
+	errs = append(errs, validateResizePolicy(c.ResizePolicy, s.spec.RestartPolicy, path.Child("resizePolicy"))...)
+	errs = append(errs, validateMounts(c, s.volumes, path.Child("volumeMounts"))...)
+	return append(errs, validateContainerSecurity(c.SecurityContext, s.hostUsers(), path.Child("securityContext"))...)
 }
 
 func validatePorts(ports []v1.ContainerPort, path *field.Path) field.ErrorList {
@@ -73,32 +191,36 @@ func validatePorts(ports []v1.ContainerPort, path *field.Path) field.ErrorList {
 	for i, p := range ports {
 		at := path.Index(i)
 		if p.Name != "" {
-			errs = append(errs, invalid(at.Child("name"), p.Name, validation.IsValidPortName(p.Name))...)
+			why := validation.IsValidPortName(p.Name)
+			errs = append(errs, invalid(at.Child("name"), p.Name, why)...)
 			if names[p.Name] {
 				errs = append(errs, field.Duplicate(at.Child("name"), p.Name))
 			}
-			names[p.Name] = true
+			names[p.Name] = len(why) == 0
 		}
 		if p.ContainerPort == 0 {
 			errs = append(errs, field.Required(at.Child("containerPort"), ""))
 		} else {
 			errs = append(errs, invalid(at.Child("containerPort"), p.ContainerPort, validation.IsValidPortNum(int(p.ContainerPort)))...)
 		}
-		if p.HostPort != 0 && p.HostPort != p.ContainerPort { // equal ones are complained of once
+		if p.HostPort != 0 {
 			errs = append(errs, invalid(at.Child("hostPort"), p.HostPort, validation.IsValidPortNum(int(p.HostPort)))...)
 		}
 		if p.HostIP != "" {
 			if _, err := netip.ParseAddr(p.HostIP); err != nil {
-				errs = append(errs, field.Invalid(at.Child("hostIP"), p.HostIP, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+				errs = append(errs, notHere(at.Child("hostIP"), p.HostIP, fmt.Sprintf("%q is no IP address, such as 127.0.0.1", p.HostIP)))
 			}
 		}
-		errs = append(errs, oneOf(at.Child("protocol"), p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP)...)
+		errs = append(errs, oneOf(at.Child("protocol"), p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP)...)
+		if p.Protocol == v1.ProtocolSCTP {
+			errs = append(errs, notHere(at.Child("protocol"), p.Protocol, "use TCP or UDP"))
+		}
 	}
 	return errs
 }
 
 // validateHostPorts complains of a host port that two containers want. taken holds those of the containers before.
-func validateHostPorts(ports []v1.ContainerPort, hostNetwork bool, taken map[string]bool, path *field.Path) field.ErrorList {
+func validateHostPorts(ports []v1.ContainerPort, taken map[string]bool, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, p := range ports {
 		if p.HostPort == 0 {
@@ -109,108 +231,6 @@ func validateHostPorts(ports []v1.ContainerPort, hostNetwork bool, taken map[str
 			errs = append(errs, field.Duplicate(path.Index(i).Child("hostPort"), key))
 		}
 		taken[key] = true
-		if hostNetwork && p.HostPort != p.ContainerPort {
-			errs = append(errs, field.Invalid(path.Index(i).Child("hostPort"), p.HostPort, "must match `containerPort` when `hostNetwork` is true"))
-		}
 	}
 	return errs
-}
-
-// validateResources knows cpu and memory: podrun has no other resource to give.
-func validateResources(r *v1.ResourceRequirements, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	known := func(list v1.ResourceList, path *field.Path) {
-		for name, q := range list {
-			at := path.Key(string(name))
-			if !strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) {
-				errs = append(errs, oneOf(at, name, v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage)...)
-			}
-			if q.Sign() < 0 {
-				errs = append(errs, field.Invalid(at, q.String(), "must be greater than or equal to 0"))
-			}
-		}
-	}
-	known(r.Limits, path.Child("limits"))
-	known(r.Requests, path.Child("requests"))
-	for name, request := range r.Requests {
-		if limit, limited := r.Limits[name]; limited && request.Cmp(limit) > 0 {
-			errs = append(errs, field.Invalid(path.Child("requests").Key(string(name)), request.String(),
-				fmt.Sprintf("must be less than or equal to %s limit of %s", name, limit.String())))
-		}
-	}
-	return errs
-}
-
-func validatePodSecurity(s *v1.PodSecurityContext, path *field.Path) field.ErrorList {
-	errs := validateIdentity(s.RunAsUser, s.RunAsGroup, path)
-	for i, gid := range s.SupplementalGroups {
-		errs = append(errs, invalid(path.Child("supplementalGroups").Index(i), gid, validation.IsValidGroupID(gid))...)
-	}
-	if s.FSGroup != nil {
-		errs = append(errs, invalid(path.Child("fsGroup"), *s.FSGroup, validation.IsValidGroupID(*s.FSGroup))...)
-	}
-	if s.FSGroupChangePolicy != nil {
-		errs = append(errs, oneOf(path.Child("fsGroupChangePolicy"), *s.FSGroupChangePolicy, v1.FSGroupChangeOnRootMismatch, v1.FSGroupChangeAlways)...)
-	}
-	if s.SupplementalGroupsPolicy != nil {
-		errs = append(errs, oneOf(path.Child("supplementalGroupsPolicy"), *s.SupplementalGroupsPolicy, v1.SupplementalGroupsPolicyMerge, v1.SupplementalGroupsPolicyStrict)...)
-	}
-	return append(errs, validateSeccomp(s.SeccompProfile, path.Child("seccompProfile"))...)
-}
-
-func validateContainerSecurity(s *v1.SecurityContext, path *field.Path) field.ErrorList {
-	if s == nil {
-		return nil
-	}
-	errs := validateIdentity(s.RunAsUser, s.RunAsGroup, path)
-	errs = append(errs, validateSeccomp(s.SeccompProfile, path.Child("seccompProfile"))...)
-	if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation {
-		return errs
-	}
-	at := path.Child("allowPrivilegeEscalation")
-	if s.Privileged != nil && *s.Privileged {
-		errs = append(errs, field.Invalid(at, false, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"))
-	}
-	if s.Capabilities != nil {
-		for _, c := range s.Capabilities.Add {
-			if c == "CAP_SYS_ADMIN" {
-				errs = append(errs, field.Invalid(at, false, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"))
-			}
-		}
-	}
-	return errs
-}
-
-func validateIdentity(user, group *int64, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if user != nil {
-		errs = append(errs, invalid(path.Child("runAsUser"), *user, validation.IsValidUserID(*user))...)
-	}
-	if group != nil {
-		errs = append(errs, invalid(path.Child("runAsGroup"), *group, validation.IsValidGroupID(*group))...)
-	}
-	return errs
-}
-
-func validateSeccomp(s *v1.SeccompProfile, path *field.Path) field.ErrorList {
-	switch {
-	case s == nil:
-		return nil
-	case s.Type == "":
-		return field.ErrorList{field.Required(path.Child("type"), "type is required when seccompProfile is set")}
-	}
-	return append(validateSeccompFile(s, path.Child("localhostProfile")),
-		oneOf(path.Child("type"), s.Type, v1.SeccompProfileTypeLocalhost, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined)...)
-}
-
-func validateSeccompFile(s *v1.SeccompProfile, path *field.Path) field.ErrorList {
-	switch {
-	case s.Type == v1.SeccompProfileTypeLocalhost && s.LocalhostProfile == nil:
-		return field.ErrorList{field.Required(path, "must be set when seccomp type is Localhost")}
-	case s.Type == v1.SeccompProfileTypeLocalhost:
-		return descending(path, *s.LocalhostProfile)
-	case s.LocalhostProfile != nil:
-		return field.ErrorList{field.Invalid(path, s, "can only be set when seccomp type is Localhost")}
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package check
 
 import (
 	"encoding/json"
-	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -25,7 +24,7 @@ func ConfigMap(cm *v1.ConfigMap) field.ErrorList {
 		errs = append(errs, invalid(field.NewPath("binaryData").Key(key), key, validation.IsConfigMapKey(key))...)
 		size += len(value)
 	}
-	if size > v1.MaxSecretSize { // upstream has one limit for both kinds
+	if size > v1.MaxSecretSize { // upstream has one limit for both kinds, and names no field here
 		errs = append(errs, field.TooLong(field.NewPath("data"), "", v1.MaxSecretSize))
 	}
 	return errs
@@ -61,40 +60,21 @@ func Secret(s *v1.Secret) field.ErrorList {
 	for _, key := range secretKeys(s.Type) {
 		value, ok := s.Data[key]
 		switch {
-		case !ok:
+		case !ok, key == v1.SSHAuthPrivateKey && len(value) == 0:
 			errs = append(errs, field.Required(path.Key(key), "a Secret of type "+string(s.Type)+" has it"))
-		case (key == v1.DockerConfigKey || key == v1.DockerConfigJsonKey) && !json.Valid(value):
-			errs = append(errs, field.Invalid(path.Key(key), "<secret contents redacted>", "must be JSON"))
+		case (key == v1.DockerConfigKey || key == v1.DockerConfigJsonKey) && json.Unmarshal(value, &map[string]any{}) != nil:
+			errs = append(errs, field.Invalid(path.Key(key), "<secret contents redacted>", "must be a JSON object"))
 		}
 	}
 	_, user := s.Data[v1.BasicAuthUsernameKey]
 	_, password := s.Data[v1.BasicAuthPasswordKey]
 	if s.Type == v1.SecretTypeBasicAuth && !user && !password {
-		errs = append(errs, field.Required(path, "a Secret of type "+string(s.Type)+" has a username or a password"))
+		for _, key := range []string{v1.BasicAuthUsernameKey, v1.BasicAuthPasswordKey} {
+			errs = append(errs, field.Required(path.Key(key), "a Secret of type "+string(s.Type)+" has a username or a password"))
+		}
+	}
+	if s.Type == v1.SecretTypeServiceAccountToken && s.Annotations[v1.ServiceAccountNameKey] == "" {
+		errs = append(errs, field.Required(field.NewPath("metadata", "annotations").Key(v1.ServiceAccountNameKey), ""))
 	}
 	return errs
-}
-
-// Claim complains of a PersistentVolumeClaim with its defaults.
-func Claim(c *v1.PersistentVolumeClaim) field.ErrorList {
-	errs := validateMeta(&c.ObjectMeta)
-	path := field.NewPath("spec")
-	if len(c.Spec.AccessModes) == 0 {
-		errs = append(errs, field.Required(path.Child("accessModes"), "at least 1 access mode is required"))
-	}
-	for i, mode := range c.Spec.AccessModes {
-		errs = append(errs, oneOf(path.Child("accessModes").Index(i), mode, v1.ReadWriteOnce, v1.ReadOnlyMany, v1.ReadWriteMany, v1.ReadWriteOncePod)...)
-	}
-	if slices.Contains(c.Spec.AccessModes, v1.ReadWriteOncePod) && len(c.Spec.AccessModes) > 1 {
-		errs = append(errs, field.Forbidden(path.Child("accessModes"), "may not use ReadWriteOncePod with other access modes"))
-	}
-	storage, ok := c.Spec.Resources.Requests[v1.ResourceStorage]
-	at := path.Child("resources", "requests").Key(string(v1.ResourceStorage))
-	switch {
-	case !ok:
-		errs = append(errs, field.Required(at, ""))
-	case storage.Sign() <= 0:
-		errs = append(errs, field.Invalid(at, storage.String(), "must be greater than zero"))
-	}
-	return append(errs, oneOf(path.Child("volumeMode"), *c.Spec.VolumeMode, v1.PersistentVolumeFilesystem)...)
 }

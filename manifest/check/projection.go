@@ -26,10 +26,8 @@ func validateDownward(items []v1.DownwardAPIVolumeFile, at *field.Path) field.Er
 			}
 		case item.ResourceFieldRef == nil:
 			errs = append(errs, field.Required(at, "one of fieldRef and resourceFieldRef is required"))
-		case item.ResourceFieldRef.ContainerName == "":
-			errs = append(errs, field.Required(at.Child("resourceFieldRef", "containerName"), ""))
 		default:
-			errs = append(errs, validateResourceRef(item.ResourceFieldRef, at.Child("resourceFieldRef"))...)
+			errs = append(errs, validateResourceRef(item.ResourceFieldRef, true, at.Child("resourceFieldRef"))...)
 		}
 		errs = append(errs, validateMode(item.Mode, at.Child("mode"))...)
 	}

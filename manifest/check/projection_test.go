@@ -42,7 +42,7 @@ func TestValidateSubPathExpr(t *testing.T) {
 	checkAll(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  volumes: [{name: v}]\n  containers: [{name: c, image: i, volumeMounts: [{name: v, mountPath: /v, %s}]}]\n", []mistake{
 		{"sound", "subPathExpr: a/$(B)", ""},
 		{"beside a subPath", "subPath: a, subPathExpr: b", `spec.containers[0].volumeMounts[0].subPathExpr: Invalid value: "b": subPathExpr and subPath are mutually exclusive`},
-		{"absolute", "subPathExpr: /a", `spec.containers[0].volumeMounts[0].subPathExpr: Invalid value: "/a": must be a relative path`},
-		{"climbing", "subPathExpr: a/../b", `spec.containers[0].volumeMounts[0].subPathExpr: Invalid value: "a/../b": must not contain '..'`},
+		{"absolute", "subPathExpr: /a", `spec.containers[0].volumeMounts.subPathExpr: Invalid value: "/a": must be a relative path`},
+		{"climbing", "subPathExpr: a/../b", `spec.containers[0].volumeMounts.subPathExpr: Invalid value: "a/../b": must not contain '..'`},
 	})
 }

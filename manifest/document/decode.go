@@ -51,7 +51,7 @@ func (d *decoder) decode(n *yaml.Node, into reflect.Value, path *field.Path) {
 	case reflect.Map:
 		d.mapping(n, into, path)
 	case reflect.Slice:
-		if into.Type().Elem().Kind() == reflect.Uint8 {
+		if into.Type().Elem().Kind() == reflect.Uint8 && (n.Kind != yaml.SequenceNode || len(n.Content) > 0) { // JSON takes [] for no bytes
 			d.bytes(n, into, path)
 			return
 		}
