@@ -15,7 +15,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # holds. All others try the kernel that is there, and do so each time.
 PURE := manifest|pod|probe|state
 
-.PHONY: help build demo test lint bench fuzz test-vm clean
+.PHONY: help build demo test test-conformance lint bench fuzz test-vm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +35,10 @@ test: build ## run all tests, on this machine's kernel (as root)
 	pure=$$(grep -E '^podrun/($(PURE))(/|$$)' <<<"$$all") && \
 	go test -tags '$(TAGS)' $$pure && \
 	go test -tags '$(TAGS)' -count=1 $$(grep -vxF "$$pure" <<<"$$all")
+
+# Kubernetes' own validation is a module of four hundred packages; building it takes a minute or two.
+test-conformance: ## compare validation with that of an API server
+	cd conformance && go vet ./... && go test -count=1 -v -timeout 5m ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@.ci/need build

@@ -1,0 +1,87 @@
+package conformance
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// tally counts verdicts that agree, and keeps examples of those that do not.
+type tally struct {
+	counts   map[result]int
+	examples map[string][]string // what differs -> on which objects
+}
+
+func newTally() *tally { return &tally{map[result]int{}, map[string][]string{}} }
+
+func (c *tally) hold(name string, data []byte) {
+	r, what := compare(data)
+	c.counts[r]++
+	if r == differ {
+		for line := range strings.Lines(what) {
+			line = strings.TrimSpace(line)
+			c.examples[line] = append(c.examples[line], name+"\n      "+string(data))
+		}
+	}
+}
+
+// report prints the share that agrees, and fails with what differs.
+func (c *tally) report(t *testing.T) {
+	t.Helper()
+	all := c.counts[agree] + c.counts[byTable] + c.counts[differ]
+	t.Logf("%d manifests: %.2f %% agree (%d of these refuse a field by the table)", all, 100*float64(all-c.counts[differ])/float64(max(all, 1)), c.counts[byTable])
+	const shown = 60
+	keys := slices.SortedFunc(maps.Keys(c.examples), func(a, b string) int { return cmp.Or(len(c.examples[b])-len(c.examples[a]), cmp.Compare(a, b)) })
+	for i, k := range keys {
+		if i == shown {
+			t.Errorf("and %d more differences", len(keys)-shown)
+			break
+		}
+		example := c.examples[k][0]
+		if len(example) > 300 && os.Getenv("FULL") == "" {
+			example = example[:300] + "…"
+		}
+		t.Errorf("%d times: %s\n   first with %s", len(c.examples[k]), k, example)
+	}
+}
+
+func encode(t *testing.T, o map[string]any) []byte {
+	data, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func samples(t *testing.T) []sample {
+	dir := corpusDir()
+	if dir == "" {
+		t.Skipf("no manifests of others: %s names no directory, and ../../shared/corpus is none", corpusVariable)
+	}
+	list, err := corpus(dir)
+	if err != nil || len(list) == 0 {
+		t.Fatal(len(list), err)
+	}
+	return list
+}
+
+func TestCorpus(t *testing.T) {
+	c := newTally()
+	for _, s := range samples(t) {
+		c.hold(s.name, encode(t, s.object))
+	}
+	c.report(t)
+}
+
+func TestMutatedCorpus(t *testing.T) {
+	c := newTally()
+	for _, s := range samples(t) {
+		mutations(clone(s.object), func(what string, data []byte) { c.hold(fmt.Sprintf("%s: %s", s.name, what), data) })
+	}
+	c.report(t)
+}
