@@ -196,8 +196,8 @@ func pids(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// signalProcess SIGNAL pause|monitor|CONTAINER POD signals the pod's pause, its
-// monitor, or the first process of a container. After KILL it returns when the
+// signalProcess SIGNAL pause|monitor|first|CONTAINER POD signals the pod's pause, its
+// monitor, the first process of its shared PID namespace, or that of a container. After KILL it returns when the
 // process has ended.
 func signalProcess(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 3, "signal SIGNAL pause|monitor|CONTAINER POD")
@@ -241,11 +241,14 @@ func (q process) is(role, uid string, all []process) bool {
 	}
 	own := strings.Contains(q.cgroups, "/"+uid+".sandbox")
 	pause := strings.HasPrefix(q.title, "podrun: pod ")
+	first := q.title == "/pause" // of a shared PID namespace
 	switch role {
 	case "pause":
 		return own && pause
 	case "monitor":
-		return own && !pause
+		return own && !pause && !first
+	case "first":
+		return own && first
 	}
 	// A container's first process is a child of the pod's own ones.
 	return strings.Contains(q.cgroups, "/"+uid+"/"+role+".") && slices.ContainsFunc(all, func(parent process) bool {

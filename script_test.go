@@ -223,8 +223,11 @@ type place struct {
 	registry *fakeRegistry // the last that was started
 }
 
-// subnets are /24s of it.
-const subnets = "10.248.%d.0/24"
+// subnets are those of the places.
+const (
+	subnets  = "10.248.%d.0/24"
+	subnets6 = "fd48:7072:6e:%x::/64"
+)
 
 // newPlace takes the first number that neither this run nor another at the same
 // time has, and of which no killed test has left anything on the machine. An
@@ -272,6 +275,7 @@ func (p *place) prepare(n int) error {
 	}
 	p.host = netns.Host{
 		Instance: p.store.Instance, Subnet: netip.MustParsePrefix(fmt.Sprintf(subnets, n)),
+		Subnet6:    netip.MustParsePrefix(fmt.Sprintf(subnets6, n)),
 		LinkPrefix: fmt.Sprintf("ps%02x-", n), Addresses: p.store.AddressDir(),
 	}
 	return nil
@@ -281,7 +285,7 @@ func (p *place) prepare(n int) error {
 func (p *place) environment() []string {
 	return []string{
 		"PODRUN_ROOT=" + p.store.Root, "PODRUN_RUN_ROOT=" + p.store.RunRoot, "PODRUN_LOG_DIR=" + p.store.LogDir,
-		"PODRUN_SUBNET=" + p.host.Subnet.String(), "PODRUN_LINK_PREFIX=" + p.host.LinkPrefix,
+		"PODRUN_SUBNET=" + p.host.Subnet.String(), "PODRUN_SUBNET6=" + p.host.Subnet6.String(), "PODRUN_LINK_PREFIX=" + p.host.LinkPrefix,
 		"INSTANCE=" + p.store.Instance, "ROOTFS=" + suite.rootfs, "PEER=" + suite.peer,
 		"PATH=" + filepath.Dir(p.binary) + ":" + os.Getenv("PATH"),
 	}

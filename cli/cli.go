@@ -58,6 +58,7 @@ type app struct {
 	Streams
 	config     state.Config
 	subnet     string
+	subnet6    string
 	linkPrefix string
 	verbose    bool
 }
@@ -77,6 +78,41 @@ func (a *app) network() (netip.Prefix, error) {
 		return netip.Prefix{}, usagef("--subnet %q: want an IPv4 range of at least four addresses, such as 10.244.0.0/16", a.subnet)
 	}
 	return p.Masked(), nil
+}
+
+// Values of --subnet6 that are no range.
+const (
+	subnet6Auto = "auto"
+	subnet6None = "none"
+)
+
+// network6 is the validated range of the pods' IPv6 addresses; zero for auto and none.
+func (a *app) network6() (netip.Prefix, error) {
+	if a.subnet6 == subnet6Auto || a.subnet6 == subnet6None {
+		return netip.Prefix{}, nil
+	}
+	p, err := netip.ParsePrefix(a.subnet6)
+	if err == nil {
+		err = netns.CheckSubnet6(p)
+	}
+	if err != nil {
+		return p, usagef("--subnet6 %q: want an IPv6 range of /96 or larger, such as fd00:1:2:3::/64, or auto or none", a.subnet6)
+	}
+	return p.Masked(), nil
+}
+
+// subnet6Of is the range of an instance, as a record has it: empty for none. Left
+// to podrun it is made of the machine's and the instance's identity.
+func (a *app) subnet6Of(instance string) string {
+	p, _ := a.network6() // checked with the flags
+	if a.subnet6 == subnet6Auto {
+		machine, _ := os.ReadFile("/etc/machine-id") // a machine without one has the instance
+		p = netns.DefaultSubnet6(string(machine) + instance)
+	}
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
 }
 
 // printf writes to standard output.
@@ -122,6 +158,9 @@ func newProgram(a *app) *cli.App {
 			if err := (netns.Host{LinkPrefix: a.linkPrefix}).CheckLinkPrefix(); err != nil {
 				return &exitError{exitUsage, err}
 			}
+			if _, err := a.network6(); err != nil {
+				return err
+			}
 			_, err := a.network()
 			return err
 		},
@@ -140,7 +179,7 @@ func newProgram(a *app) *cli.App {
 
 func commands(a *app) []*cli.Command {
 	all := []*cli.Command{
-		upCommand(a), psCommand(a), logsCommand(a), execCommand(a), attachCommand(a), conditionCommand(a), downCommand(a),
+		upCommand(a), psCommand(a), describeCommand(a), eventsCommand(a), logsCommand(a), execCommand(a), attachCommand(a), conditionCommand(a), downCommand(a),
 		getCommand(a), validateCommand(a), explainCommand(a), imageCommand(a), versionCommand(a), monitorCommand(a),
 	}
 	for _, c := range all {
@@ -161,7 +200,7 @@ func settle(c *cli.Command) {
 
 // habits are what users of kubectl, docker and podman type first.
 var habits = map[string]string{
-	"list": "ps", "describe": "ps -o yaml", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
+	"list": "ps", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
 	"delete": "down", "stop": "down", "rm": "down", "kill": "down --force", "log": "logs",
 	"images": "image ls", "pull": "image pull", "import": "image import", "load": "image load", "rmi": "image rm", "help": "--help",
 }
@@ -180,6 +219,7 @@ func globalFlags(a *app) []cli.Flag {
 		&cli.StringFlag{Name: "run-root", Value: "/run/podrun", EnvVars: []string{"PODRUN_RUN_ROOT"}, Destination: &a.config.RunRoot, Usage: "directory of what a reboot ends"},
 		&cli.StringFlag{Name: "log-dir", Value: "/var/log/pods", EnvVars: []string{"PODRUN_LOG_DIR"}, Destination: &a.config.LogDir, Usage: "directory of container logs"},
 		&cli.StringFlag{Name: "subnet", Value: "10.244.0.0/16", EnvVars: []string{"PODRUN_SUBNET"}, Destination: &a.subnet, Usage: "range of the pods' addresses"},
+		&cli.StringFlag{Name: "subnet6", Value: subnet6Auto, EnvVars: []string{"PODRUN_SUBNET6"}, Destination: &a.subnet6, Usage: "range of the pods' IPv6 addresses, auto or none"},
 		&cli.StringFlag{Name: "link-prefix", Value: "podrun", EnvVars: []string{"PODRUN_LINK_PREFIX"}, Destination: &a.linkPrefix, Usage: "start of the names of host-side links"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, EnvVars: []string{"PODRUN_VERBOSE"}, Destination: &a.verbose, Usage: "say more"},
 	}

@@ -59,7 +59,7 @@ func TestHelp(t *testing.T) {
 
 // -n is on every command that names pods, and on no other.
 func TestNamespaceFlag(t *testing.T) {
-	named := []string{"up", "ps", "logs", "exec", "attach", "condition", "down", "get", "validate"}
+	named := []string{"up", "ps", "describe", "events", "logs", "exec", "attach", "condition", "down", "get", "validate"}
 	eachCommand(newProgram(&app{}).Commands, nil, func(path []string, c *cli.Command) {
 		got := find(c.Flags, "n") != nil && find(c.Flags, "namespace") != nil
 		if want := slices.Contains(named, strings.Join(path, " ")); got != want {
@@ -100,6 +100,8 @@ func TestUsageErrors(t *testing.T) {
 		{"ps --subnet nosuch", "want an IPv4 range"},
 		{"ps --subnet fd00::/64", "want an IPv4 range"},
 		{"ps --subnet 10.1.2.0/31", "at least four addresses"},
+		{"up --subnet6 nosuch x.yaml", "want an IPv6 range"},
+		{"up --subnet6 fd00::/97 x.yaml", "/96 or larger"},
 		{"ps --link-prefix toolongforalink", "link prefix"},
 		{"ps --link-prefix a/b", "link prefix"},
 		{"image", ""},

@@ -146,7 +146,7 @@ func (d *down) run(ctx context.Context, refs []state.Ref) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	return errors.Join(d.removeObjects(), d.removeClaims())
+	return errors.Join(d.removeObjects(ctx), d.removeClaims())
 }
 
 func (d *down) one(ctx context.Context, ref state.Ref, mu *sync.Mutex) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,8 +13,9 @@ import (
 
 // removeObjects forgets the ConfigMaps, Secrets and claims that the manifests
 // name. As on a cluster a pod that still uses a ConfigMap or a Secret goes on with
-// what it has, and a claim stays until no pod uses it; its data is another matter.
-func (d *down) removeObjects() error {
+// what it has, where that is not optional, and a claim stays until no pod uses it;
+// its data is another matter.
+func (d *down) removeObjects(ctx context.Context) error {
 	if len(d.objects) == 0 {
 		return nil
 	}
@@ -22,6 +24,7 @@ func (d *down) removeObjects() error {
 		return err
 	}
 	var errs []error
+	var gone []state.Object
 	for _, o := range d.objects {
 		_, isClaim := o.(*v1.PersistentVolumeClaim)
 		c := claimRef{o.GetNamespace(), o.GetName()}
@@ -38,11 +41,12 @@ func (d *down) removeObjects() error {
 			continue
 		}
 		d.printf("%s removed\n", objectName(o))
+		gone = append(gone, o)
 		if _, err := os.Stat(claimPath(d.store, c.namespace, c.name)); isClaim && err == nil && !d.options.volumes {
 			d.notef("volume %s/%s stays with its data: --volumes removes it\n", c.namespace, c.name)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(errors.Join(errs...), d.tellPods(ctx, d.store, gone))
 }
 
 func (d *down) forget(namespace, name string, o state.Object) error {

@@ -169,7 +169,10 @@ func TestEnsureImages(t *testing.T) {
 	} {
 		var errs bytes.Buffer
 		a := &app{Streams: Streams{Err: &errs}}
-		err := a.ensureImages(t.Context(), store, tt.wanted, nil)
+		pulls, err := a.ensureImages(t.Context(), store, tt.wanted, nil)
+		if len(pulls) != tt.pulls {
+			t.Errorf("%v: told of %d pulls, want %d", tt.wanted, len(pulls), tt.pulls)
+		}
 		if (err == nil) != (tt.errs == "") || err != nil && !strings.Contains(err.Error(), tt.errs) {
 			t.Errorf("%v: %v, want %q", tt.wanted, err, tt.errs)
 		}

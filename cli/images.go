@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
@@ -28,21 +29,34 @@ const parallelPulls = 3
 // ensureImages applies the pull policies of containers: what is missing, or is
 // to be looked for always, is pulled, with progress on standard error. All
 // images that cannot be had are complained of at once.
-func (a *app) ensureImages(ctx context.Context, store *state.Store, wanted []wantedImage, insecure []string) error {
+func (a *app) ensureImages(ctx context.Context, store *state.Store, wanted []wantedImage, insecure []string) (map[string]state.Pull, error) {
 	images, err := image.Open(store.ImageDir())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	missing, err := toPull(images, wanted)
 	if err != nil || len(missing) == 0 {
-		return err
+		return nil, err
 	}
 	o := image.PullOptions{Insecure: insecure}
 	for _, w := range wanted {
 		o.Credentials = append(o.Credentials, w.credentials...)
 	}
-	_, err = pullAll(ctx, images, missing, o, a.newProgress())
-	return err
+	pulled, err := pullAll(ctx, images, missing, o, a.newProgress())
+	if err != nil {
+		return nil, err
+	}
+	pulls := map[string]state.Pull{}
+	for i, p := range pulled {
+		pulls[missing[i]] = p.Pull
+	}
+	return pulls, nil
+}
+
+// pulledImage is an image and how its pull went.
+type pulledImage struct {
+	*image.Image
+	state.Pull
 }
 
 // toPull chooses the images to pull, each once. An image that one container
@@ -76,9 +90,9 @@ func pulledForAnother(wanted []wantedImage, reference string) bool {
 
 // pullAll pulls images, some at a time, and goes on with the others where one
 // does not work.
-func pullAll(ctx context.Context, images *image.Store, references []string, o image.PullOptions, report progress) ([]*image.Image, error) {
+func pullAll(ctx context.Context, images *image.Store, references []string, o image.PullOptions, report progress) ([]pulledImage, error) {
 	defer report.finish()
-	pulled := make([]*image.Image, len(references))
+	pulled := make([]pulledImage, len(references))
 	failures := make([]error, len(references))
 	var g errgroup.Group
 	g.SetLimit(parallelPulls)
@@ -86,10 +100,12 @@ func pullAll(ctx context.Context, images *image.Store, references []string, o im
 		g.Go(func() error {
 			o := o
 			o.Progress = report.of(ref)
-			pulled[i], failures[i] = images.Pull(ctx, ref, o)
+			began := time.Now()
+			img, err := images.Pull(ctx, ref, o)
+			pulled[i], failures[i] = pulledImage{img, state.Pull{Began: began, Took: time.Since(began)}}, err
 			return nil
 		})
 	}
 	_ = g.Wait() // failures has them
-	return slices.DeleteFunc(pulled, func(img *image.Image) bool { return img == nil }), errors.Join(failures...)
+	return slices.DeleteFunc(pulled, func(p pulledImage) bool { return p.Image == nil }), errors.Join(failures...)
 }

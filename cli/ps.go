@@ -98,15 +98,20 @@ func (a *app) printList(pods []*v1.Pod, format string) error {
 	for _, p := range pods {
 		list.Items = append(list.Items, *p)
 	}
+	return a.encode(list, format)
+}
+
+// encode prints an object of the API as json or yaml.
+func (a *app) encode(object any, format string) error {
 	var data []byte
 	var err error
 	if format == "yaml" {
-		data, err = yaml.Marshal(list)
-	} else if data, err = json.MarshalIndent(list, "", "    "); err == nil {
+		data, err = yaml.Marshal(object)
+	} else if data, err = json.MarshalIndent(object, "", "    "); err == nil {
 		data = append(data, '\n')
 	}
 	if err != nil {
-		return fmt.Errorf("encode pods: %w", err)
+		return fmt.Errorf("encode %T: %w", object, err)
 	}
 	_, err = a.Out.Write(data)
 	return err

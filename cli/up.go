@@ -100,6 +100,7 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 		return nil, err
 	}
 	u := &up{app: a, options: o, store: store, objects: objects, missing: map[string]manifest.Problems{}}
+	subnet6 := a.subnet6Of(store.Instance)
 	for _, p := range objects.Pods {
 		kept, err := monitor.Objects(store, p)
 		if err != nil {
@@ -109,7 +110,7 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 		p.UID, p.Generation = types.UID(state.NewUID()), 1
 		u.records = append(u.records, &state.Record{
 			Created: time.Now().Truncate(time.Second), LogDir: store.LogDir,
-			Subnet: a.subnet, LinkPrefix: a.linkPrefix,
+			Subnet: a.subnet, Subnet6: subnet6, LinkPrefix: a.linkPrefix,
 			PullPolicy: v1.PullPolicy(o.pull), Insecure: o.insecure.Value(), MaxPIDs: o.maxPIDs,
 			Pod: p,
 		})
@@ -180,7 +181,11 @@ func (u *up) makeImagesPresent(ctx context.Context, fresh []*launch) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	return u.ensureImages(ctx, u.store, wanted, u.options.insecure.Value())
+	pulls, err := u.ensureImages(ctx, u.store, wanted, u.options.insecure.Value())
+	for _, l := range fresh {
+		l.record.Pulls = pulls
+	}
+	return err
 }
 
 // settle looks for a pod of the same name. It returns nil where there is

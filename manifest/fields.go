@@ -39,9 +39,9 @@ ignored   spec  serviceAccountName serviceAccount automountServiceAccountToken :
 honoured  spec  imagePullSecrets
 honoured  spec.imagePullSecrets[]  name
 ignored   spec  enableServiceLinks : there are no Services
-refused   spec  hostPID : not yet
-refused   spec  hostIPC : not yet
-refused   spec  shareProcessNamespace : not yet
+honoured  spec  hostPID
+honoured  spec  hostIPC
+honoured  spec  shareProcessNamespace
 refused   spec  hostUsers=true : not yet
 honoured  spec  os securityContext
 honoured  spec.os  name

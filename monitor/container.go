@@ -230,7 +230,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		},
 		Rootfs: rootfs, Hostname: hostname(m.pod), Env: env,
 		Command: manifest.Expand(c.Command, env), Args: manifest.Expand(c.Args, env),
-		Binds: binds, Shm: m.shm, PausePID: m.pauseID,
+		Binds: binds, Shm: m.shm, PausePID: m.pauseID, PIDs: m.pidNamespace(),
 		Cgroup:      sandbox.ContainerPath(m.store.Instance, m.uid(), a.id),
 		SeccompDirs: m.seccompDirs(),
 		OOMScore:    runtime.OOMScore(m.pod.Status.QOSClass, m.pod, c, machineMemory()),
@@ -286,10 +286,13 @@ func (m containers) Terminate(container string, number int) error {
 
 // Kill ends all processes of the container; see [pod.Runtime].
 func (m containers) Kill(container string, number int) error {
-	if a := m.find(container, number); a != nil && a.container != nil {
-		return a.container.Signal(unix.SIGKILL)
+	a := m.find(container, number)
+	if a == nil || a.container == nil {
+		return nil
 	}
-	return nil
+	err := a.container.Signal(unix.SIGKILL)
+	m.endRest(a)
+	return err
 }
 
 // tellExit waits for the end of an attempt and tells the pod's life. The
@@ -304,6 +307,7 @@ func (m containers) tellExit(a *attempt) {
 	a.over = true
 	m.mu.Unlock()
 	m.departEarly()
+	m.endRest(a)
 	// All of its processes are gone with the first, so its output ends; waiting
 	// for it means that the last lines are there when the exit is seen.
 	select {

@@ -18,7 +18,7 @@ import (
 
 // Image applies the pull policy; see [pod.Runtime]. A pull runs in a child
 // process, so that no registry client stays in the monitor's memory.
-func (m containers) Image(ctx context.Context, c *v1.Container) (pod.ImageStatus, error) {
+func (m containers) Image(ctx context.Context, c *v1.Container, pulling func()) (pod.ImageStatus, error) {
 	policy := c.ImagePullPolicy
 	if m.record.PullPolicy != "" {
 		policy = m.record.PullPolicy
@@ -35,15 +35,34 @@ func (m containers) Image(ctx context.Context, c *v1.Container) (pod.ImageStatus
 		}
 	}
 	if !missing && (policy != v1.PullAlways || m.takePulled(c.Name)) {
-		return imageStatus(img, false), nil
+		return m.withPull(imageStatus(img), c.Image, policy), nil
 	}
+	pulling()
+	began := time.Now()
 	if err := m.pull(ctx, c.Image); err != nil {
 		return pod.ImageStatus{}, err
 	}
 	if img, err = m.images.Get(c.Image); err != nil {
 		return pod.ImageStatus{}, imageFailure(err)
 	}
-	return imageStatus(img, true), nil
+	s := imageStatus(img)
+	s.Pulled, s.Began, s.Took = true, began, time.Since(began)
+	return s, nil
+}
+
+// withPull tells of the pull that up has made for the pod: of the one container
+// that it was for, or of each whose policy asks for one of its own.
+func (m containers) withPull(s pod.ImageStatus, reference string, policy v1.PullPolicy) pod.ImageStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pull, found := m.pulls[reference]
+	if found {
+		s.Pulled, s.Began, s.Took = true, pull.Began, pull.Took
+	}
+	if policy != v1.PullAlways {
+		delete(m.pulls, reference)
+	}
+	return s
 }
 
 // takePulled tells, once, that up has pulled the container's image a moment ago.
@@ -55,8 +74,8 @@ func (m containers) takePulled(container string) bool {
 	return was
 }
 
-func imageStatus(img *image.Image, pulled bool) pod.ImageStatus {
-	return pod.ImageStatus{ID: img.ID, Ref: img.Reference, Pulled: pulled}
+func imageStatus(img *image.Image) pod.ImageStatus {
+	return pod.ImageStatus{ID: img.ID, Ref: img.Reference, Size: img.Size}
 }
 
 func imageFailure(err error) error {

@@ -102,11 +102,14 @@ func openSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock *os
 	return startSandbox(s, r, leaf, lock, control)
 }
 
+// logFile is what pause and monitor have to say.
+func logFile(s *state.Store, uid string) string { return filepath.Join(s.RunDir(uid), "monitor.log") }
+
 func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, control *os.File) (*sandbox.Pause, error) {
 	if err := checkHostname(r.Pod); err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(filepath.Join(s.RunDir(r.UID()), "monitor.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(logFile(s, r.UID()), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +117,7 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	c := sandbox.Config{
 		Title:       sandbox.Title(r.Pod.Namespace, r.Pod.Name),
 		HostNetwork: r.Pod.Spec.HostNetwork,
+		HostIPC:     r.Pod.Spec.HostIPC,
 		Leaf:        leaf, Lock: lock, Control: control, Log: log,
 		Monitor: []string{
 			"podrun: monitor of " + r.Pod.Namespace + "/" + r.Pod.Name,

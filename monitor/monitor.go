@@ -10,9 +10,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -52,12 +54,14 @@ type monitor struct {
 	volumes *volumes.Set
 	shm     string
 	files   podFiles
-	address netip.Addr // zero with hostNetwork
-	pod     *v1.Pod    // the record's, with the addresses in its status
+	address podAddresses
+	pod     *v1.Pod // the record's, with the addresses in its status
 	life    *pod.Life
 	board   board
+	events  recorder
 	lives   chan struct{} // closed when there is a life
 	memory  *os.File      // the output positions of all containers
+	init    *sandbox.Init // of a shared PID namespace, or nil
 
 	unbuilt    bool          // build has failed for a pod that runs
 	unmounted  bool          // the volumes wait for something that is missing
@@ -73,8 +77,9 @@ type monitor struct {
 	mu       sync.Mutex
 	attempts map[string]*attempt // by container ID
 	stopping bool
-	started  bool            // a container of the pod has run
-	pulled   map[string]bool // containers whose image up has made present
+	started  bool                  // a container of the pod has run
+	pulled   map[string]bool       // containers whose image up has made present
+	pulls    map[string]state.Pull // those that nobody has been told of, by reference
 }
 
 // Run keeps the pod of uid until it has ended. Only pause starts it.
@@ -154,7 +159,13 @@ func hostOf(store *state.Store, r *state.Record) (netns.Host, error) {
 	if err != nil {
 		return netns.Host{}, fmt.Errorf("read the pod's subnet: %w", err)
 	}
-	return netns.Host{Instance: store.Instance, Subnet: subnet, LinkPrefix: r.LinkPrefix, Addresses: store.AddressDir()}, nil
+	h := netns.Host{Instance: store.Instance, Subnet: subnet, LinkPrefix: r.LinkPrefix, Addresses: store.AddressDir()}
+	if r.Subnet6 != "" {
+		if h.Subnet6, err = netip.ParsePrefix(r.Subnet6); err != nil {
+			return netns.Host{}, fmt.Errorf("read the pod's IPv6 subnet: %w", err)
+		}
+	}
+	return h, nil
 }
 
 func (m *monitor) uid() string { return m.record.UID() }
@@ -196,6 +207,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 		Save: m.save, Event: m.event, RecursiveReadOnly: volumes.RecursiveReadOnly,
 		Sandbox: m.sandboxID(),
 		HostIP:  m.pod.Status.HostIP, PodIP: m.pod.Status.PodIP,
+		HostIPs: m.pod.Status.HostIPs, PodIPs: m.pod.Status.PodIPs,
 	}
 	owed := map[string]int{}
 	if len(status.Containers) > 0 {
@@ -209,6 +221,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	close(m.lives)
 	containers{m}.watchAlive()
 	containers{m}.tellOwed(owed)
+	go m.watchStorage(ctx)
 	outcome, err := m.life.Run(ctx)
 	var notMade *pod.NotMade
 	switch {
@@ -238,6 +251,7 @@ func (m *monitor) sandboxID() string {
 
 // markPulled: up has just applied the pull policy to every image.
 func (m *monitor) markPulled() {
+	m.pulls = maps.Clone(m.record.Pulls)
 	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
 		for i := range list {
 			m.pulled[list[i].Name] = true
@@ -261,14 +275,8 @@ func (m *monitor) save(p pod.Checkpoint) {
 	m.stopping, m.started = p.Stop != nil, p.EverStarted
 	m.mu.Unlock()
 	m.board.post(Update{Status: &p.Status})
+	trimLog(os.Stderr, logFile(m.store, m.uid()))
 	m.restLater()
-}
-
-func (m *monitor) event(e pod.Event) {
-	if err := m.store.AppendEvent(m.uid(), e); err != nil {
-		fmt.Fprintf(os.Stderr, "podrun: store event: %v\n", err)
-	}
-	m.board.post(Update{Event: &e})
 }
 
 // end is a pod's own end, or its stop: the sandbox goes, and after a stop the
@@ -302,8 +310,9 @@ func (m *monitor) finish() error {
 	if s.Stop != nil {
 		err = errors.Join(err, t.All())
 	} else {
-		// The lock goes with this process, the rest of the run directory before.
-		err = errors.Join(err, t.Sandbox(), removeAll(m.store.RunDir(m.uid())))
+		// The lock goes with this process, the rest of the run directory before. As
+		// under the kubelet the pod's own volumes end with its containers.
+		err = errors.Join(err, t.Sandbox(), volumes.Remove(filepath.Join(m.store.PodDir(m.uid()), "volumes")), removeAll(m.store.RunDir(m.uid())))
 	}
 	m.board.close(Update{Status: &s.Status, Ended: true})
 	return err
@@ -331,7 +340,7 @@ func (m *monitor) leave() error {
 		return err
 	}
 	m.board.leaving.Store(true)
-	if err := m.pause.Quit(); err != nil {
+	if err := errors.Join(m.pause.Quit(), m.endInit()); err != nil {
 		return err
 	}
 	return errors.Join(unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid())), <-d.detached)

@@ -3,7 +3,6 @@ package monitor
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,9 +81,13 @@ func machineName() string {
 // namespace.
 type podFiles struct{ hosts, hostname, resolvConf string }
 
+// filesDir is where they are. They belong to a sandbox: the next one may have
+// another address and another resolver.
+func filesDir(s *state.Store, uid string) string { return filepath.Join(s.PodDir(uid), "files") }
+
 // writeFiles writes what is not there yet: containers may change their hosts file.
 func (m *monitor) writeFiles() error {
-	dir := filepath.Join(m.store.PodDir(m.uid()), "files")
+	dir := filesDir(m.store, m.uid())
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -110,7 +113,7 @@ func writeOnce(path string, content func() ([]byte, error)) error {
 }
 
 func (m *monitor) hostsFile() ([]byte, error) {
-	f := netns.HostsFile{Addrs: []netip.Addr{m.address}}
+	f := netns.HostsFile{Addrs: m.address.list()}
 	f.Hostname, f.Domain = podNames(m.pod)
 	for _, a := range m.pod.Spec.HostAliases {
 		f.Aliases = append(f.Aliases, netns.HostAlias{IP: a.IP, Hostnames: a.Hostnames})

@@ -117,11 +117,15 @@ func TestHostPorts(t *testing.T) {
 		},
 	}
 	want := []netns.Port{
-		{HostPort: 5353, ContainerPort: 53, Protocol: "UDP"},
+		{HostIP: netip.IPv4Unspecified(), HostPort: 5353, ContainerPort: 53, Protocol: "UDP"},
+		{HostIP: netip.IPv6Unspecified(), HostPort: 5353, ContainerPort: 53, Protocol: "UDP"},
 		{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 65535, ContainerPort: 80, Protocol: "TCP"},
 	}
-	if got := hostPorts(spec); !slices.Equal(got, want) {
+	if got := hostPorts(spec, true); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	if got, want := hostPorts(spec, false), append(want[:1:1], want[2]); !slices.Equal(got, want) {
+		t.Errorf("without IPv6: got %v, want %v", got, want)
 	}
 }
 

@@ -99,6 +99,7 @@ func (m containers) missedExit(name string, number int) pod.Exit {
 	if a == nil {
 		return unknown
 	}
+	m.endRest(a)
 	select {
 	case <-a.output.ended:
 	case <-time.After(drainTimeout):
@@ -119,9 +120,10 @@ func (m containers) missedExit(name string, number int) pod.Exit {
 // new pause with a new monitor goes on from the record. The lock and the
 // control socket go along, so that nobody sees the pod without a keeper.
 func (m *monitor) replaceSandbox() error {
-	if err := errors.Join(m.clear(), m.host.Detach(m.uid())); err != nil {
+	if err := errors.Join(m.endInit(), m.clear(), m.host.Disconnect(m.uid()), removeAll(filesDir(m.store, m.uid()))); err != nil {
 		return err
 	}
+	m.reapShared()
 	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(m.store.Instance, m.uid()), nil)
 	if err != nil {
 		return err

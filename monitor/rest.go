@@ -68,3 +68,32 @@ func (m *monitor) restLater() {
 	}
 	m.resting.Reset(restAfter)
 }
+
+// The monitor's log holds what went wrong lately.
+const (
+	logLimit = 1 << 20
+	logKept  = 128 << 10
+)
+
+// trimLog cuts the log, which is open for appending, to its end when it has
+// grown too long.
+func trimLog(log *os.File, path string) {
+	var info unix.Stat_t
+	if unix.Fstat(int(log.Fd()), &info) != nil || info.Mode&unix.S_IFMT != unix.S_IFREG || info.Size < logLimit {
+		return
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	end := make([]byte, logKept)
+	n, err := f.ReadAt(end, info.Size-logKept)
+	if err != nil {
+		return
+	}
+	_, whole, _ := strings.Cut(string(end[:n]), "\n")
+	if log.Truncate(0) == nil {
+		log.WriteString(whole)
+	}
+}

@@ -114,6 +114,7 @@ func (t Teardown) end() error {
 func (t Teardown) sandboxSteps() []step {
 	instance, uid := t.Store.Instance, t.Ref.UID
 	return []step{
+		{"remove the sandbox's files", func() error { return removeAll(filesDir(t.Store, uid)) }},
 		{"disconnect the network", func() error { return t.Host.Detach(uid) }},
 		{"remove the cgroups", func() error {
 			defer sandbox.RemoveInstance(instance)

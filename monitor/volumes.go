@@ -68,6 +68,10 @@ func (m *monitor) mountVolumes() error {
 	for _, text := range m.volumes.Unheard() {
 		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "MountPropagation", Message: text})
 	}
+	if m.pod.Spec.HostIPC {
+		m.shm = "/dev/shm" // the machine's, as containerd has it
+		return nil
+	}
 	m.shm, err = volumes.Shm(dir, shmSize)
 	return err
 }

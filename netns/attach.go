@@ -41,6 +41,13 @@ func (h Host) attach(a Attachment) error {
 	if err := enableForwarding(); err != nil {
 		return err
 	}
+	ways := []way{{a.Addr, Gateway}}
+	if a.Addr6.IsValid() {
+		if err := enableForwarding6(); err != nil {
+			return err
+		}
+		ways = append(ways, way{a.Addr6, h.Gateway6()})
+	}
 	// The rules come first: they guard the link from its first packet on.
 	if err := h.publish(handle, a); err != nil {
 		return err
@@ -49,7 +56,7 @@ func (h Host) attach(a Attachment) error {
 	forgotten := make(chan error, 1)
 	go func() { forgotten <- forgetElsewhere(a) }()
 	l := &link{
-		name: h.linkName(a.UID), addr: a.Addr, ports: len(a.Ports) > 0,
+		name: h.linkName(a.UID), ways: ways, ports: len(a.Ports) > 0,
 		target: target, host: handle,
 	}
 	l.hostMAC, l.podMAC = macs(a.UID)
@@ -69,13 +76,24 @@ func (h Host) attach(a Attachment) error {
 // best called beside the end of the pod's processes, and returns when the link
 // is gone.
 func (h Host) Detach(uid string) error {
-	if err := h.detach(uid); err != nil {
+	if err := h.Disconnect(uid); err != nil {
+		return err
+	}
+	if err := h.Release(uid); err != nil {
 		return fmt.Errorf("detach pod network: %w", err)
 	}
 	return nil
 }
 
-func (h Host) detach(uid string) error {
+// Disconnect is Detach for a pod that keeps its addresses, for its next namespace.
+func (h Host) Disconnect(uid string) error {
+	if err := h.disconnect(uid); err != nil {
+		return fmt.Errorf("detach pod network: %w", err)
+	}
+	return nil
+}
+
+func (h Host) disconnect(uid string) error {
 	if err := checkUID(uid); err != nil {
 		return err
 	}
@@ -89,10 +107,7 @@ func (h Host) detach(uid string) error {
 	g.Go(func() error {
 		return onHandle(func(handle *netlink.Handle) error { return awaitLinkEnd(handle, h.linkName(uid)) })
 	})
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return h.Release(uid)
+	return g.Wait()
 }
 
 // onHandle calls f with a netlink socket of its own.

@@ -62,7 +62,15 @@ func TestPodsReachEachOtherAndTheOutside(t *testing.T) {
 // ping sends an echo request the way that ping does without privileges.
 func ping(ns string, to netip.Addr) error {
 	return within(ns, func() error {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
+		domain, protocol, request := unix.AF_INET, unix.IPPROTO_ICMP, byte(8)
+		var server unix.Sockaddr = &unix.SockaddrInet4{}
+		if to.Is4() {
+			server.(*unix.SockaddrInet4).Addr = to.As4()
+		} else {
+			domain, protocol, request = unix.AF_INET6, unix.IPPROTO_ICMPV6, 128
+			server = &unix.SockaddrInet6{Addr: to.As16()}
+		}
+		fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, protocol)
 		if err != nil {
 			return os.NewSyscallError("socket", err)
 		}
@@ -71,8 +79,8 @@ func ping(ns string, to netip.Addr) error {
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 			return os.NewSyscallError("setsockopt", err)
 		}
-		echo := []byte{8, 0, 0, 0, 0, 0, 0, 1} // the kernel writes id and checksum
-		if err := unix.Sendto(fd, echo, 0, &unix.SockaddrInet4{Addr: to.As4()}); err != nil {
+		echo := []byte{request, 0, 0, 0, 0, 0, 0, 1} // the kernel writes id and checksum
+		if err := unix.Sendto(fd, echo, 0, server); err != nil {
 			return os.NewSyscallError("sendto", err)
 		}
 		_, _, err = unix.Recvfrom(fd, echo, 0)
@@ -106,7 +114,13 @@ func TestHostPorts(t *testing.T) {
 }
 
 func tcpAndUDP(host, container uint16) []Port {
-	return []Port{{HostPort: host, ContainerPort: container}, {HostPort: host, ContainerPort: container, Protocol: "UDP"}}
+	var ports []Port
+	for _, ip := range []netip.Addr{{}, netip.IPv6Unspecified()} {
+		for _, protocol := range []string{"TCP", "UDP"} {
+			ports = append(ports, Port{HostIP: ip, HostPort: host, ContainerPort: container, Protocol: protocol})
+		}
+	}
+	return ports
 }
 
 func TestHostIP(t *testing.T) {
@@ -179,7 +193,7 @@ func TestPodSettings(t *testing.T) {
 	m.outside()
 	p := m.pod(tcpAndUDP(8080, 80)...)
 	p.do(func() error {
-		for _, s := range podSysctls() {
+		for _, s := range podSysctls(true) {
 			got, err := os.ReadFile(s.path())
 			if text := strings.Join(strings.Fields(string(got)), " "); err != nil || text != s.value {
 				t.Errorf("%s in the pod is %q, %v; want %q", s.key, text, err, s.value)
@@ -187,7 +201,7 @@ func TestPodSettings(t *testing.T) {
 		}
 		return nil
 	})
-	for _, s := range hostSysctls(m.linkName(p.UID), true) {
+	for _, s := range hostSysctls(m.linkName(p.UID), true, true) {
 		if got, err := os.ReadFile(s.path()); err != nil || strings.TrimSpace(string(got)) != s.value {
 			t.Errorf("%s is %q, %v; want %q", s.key, got, err, s.value)
 		}

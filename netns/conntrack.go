@@ -26,8 +26,8 @@ func (f flows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	return flow.Forward.Protocol == unix.IPPROTO_UDP && f(flow)
 }
 
-func forget(f flows) error {
-	_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, f)
+func forget(family *family, f flows) error {
+	_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.InetFamily(family.number), f)
 	// EINVAL is what a kernel without CONFIG_NF_CT_NETLINK says. An interrupted dump
 	// has missed only flows that are younger than the rules.
 	if err == nil || errors.Is(err, unix.EINVAL) || errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -46,14 +46,20 @@ func forgetElsewhere(a Attachment) error {
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
-	return forget(func(flow *netlink.ConntrackFlow) bool {
-		to, _ := netip.AddrFromSlice(flow.Forward.DstIP)
-		to = to.Unmap()
-		if flow.Reverse.SrcIP.Equal(a.Addr.AsSlice()) || !isLocal(to, locals) {
-			return false
+	for _, f := range []*family{ipv4, ipv6} {
+		if !slices.ContainsFunc(ports, func(p Port) bool { return p.family() == f }) {
+			continue
 		}
-		return slices.ContainsFunc(ports, func(p Port) bool { return p.HostPort == flow.Forward.DstPort && p.covers(to) })
-	})
+		err = errors.Join(err, forget(f, func(flow *netlink.ConntrackFlow) bool {
+			to, _ := netip.AddrFromSlice(flow.Forward.DstIP)
+			to = to.Unmap()
+			if flow.Reverse.SrcIP.Equal(a.addr(f).AsSlice()) || !isLocal(to, locals) {
+				return false
+			}
+			return slices.ContainsFunc(ports, func(p Port) bool { return p.HostPort == flow.Forward.DstPort && p.covers(to) })
+		}))
+	}
+	return err
 }
 
 func isLocal(addr netip.Addr, locals []net.Addr) bool {
@@ -65,5 +71,5 @@ func isLocal(addr netip.Addr, locals []net.Addr) bool {
 
 // forgetInto ends UDP flows that lead into the pod.
 func forgetInto(addr netip.Addr) error {
-	return forget(func(flow *netlink.ConntrackFlow) bool { return flow.Reverse.SrcIP.Equal(addr.AsSlice()) })
+	return forget(familyOf(addr), func(flow *netlink.ConntrackFlow) bool { return flow.Reverse.SrcIP.Equal(addr.AsSlice()) })
 }

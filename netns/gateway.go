@@ -1,10 +1,14 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Gateway has to be an address of the machine, but it is neither on the host
@@ -18,12 +22,16 @@ import (
 // A veth pair serves as that link, whose far end stays down: kernels without
 // CONFIG_DUMMY exist, such as small ones for virtual machines, and the removal of
 // a bridge or a tunnel takes twice as long. It comes and goes with the table.
+//
+// For IPv6 the kernel compares the addresses themselves (RFC 6724). A deprecated
+// one comes last there.
 
 func (h Host) gatewayLink() string { return h.linkName("gateway of " + h.Instance) }
 
 func (h Host) gatewayPeer() string { return h.linkName("far end of the gateway of " + h.Instance) }
 
-func (h Host) ensureGateway(handle *netlink.Handle) error {
+// ensureGateway gives the link, made where it is missing, the address.
+func (h Host) ensureGateway(handle *netlink.Handle, addr netip.Addr) error {
 	name := h.gatewayLink()
 	link, err := handle.LinkByName(name)
 	if isNotFound(err) {
@@ -32,8 +40,19 @@ func (h Host) ensureGateway(handle *netlink.Handle) error {
 	if err != nil {
 		return fmt.Errorf("make link %s: %w", name, err)
 	}
-	if err := handle.AddrReplace(link, &netlink.Addr{IPNet: single(Gateway)}); err != nil {
-		return fmt.Errorf("add address %v to link %s: %w", Gateway, name, err)
+	own := &netlink.Addr{IPNet: single(addr)}
+	if addr.Is6() {
+		own.Flags, own.ValidLft = unix.IFA_F_NODAD, math.MaxUint32 // a PreferedLft of 0: deprecated
+	}
+	err = handle.AddrReplace(link, own)
+	if addr.Is6() && errors.Is(err, unix.EACCES) { // made for IPv4 a moment ago, or for pods without IPv6
+		if err := writeSysctls(enableIPv6(name)); err != nil {
+			return err
+		}
+		err = handle.AddrReplace(link, own)
+	}
+	if err != nil {
+		return fmt.Errorf("add address %v to link %s: %w", addr, name, err)
 	}
 	if link.Attrs().Flags&net.FlagUp != 0 {
 		return nil
@@ -52,5 +71,5 @@ func (h Host) makeGateway(handle *netlink.Handle, name string) (netlink.Link, er
 	if err := handle.LinkAdd(pair); err != nil {
 		return nil, err
 	}
-	return pair, sysctl{key: "ipv6/conf/" + name + "/disable_ipv6", value: "1", optional: true}.write()
+	return pair, disableIPv6(name).write()
 }

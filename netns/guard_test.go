@@ -12,7 +12,9 @@ import (
 // A test that something cannot be done proves little unless the same attempt
 // succeeds without the guard.
 func (m *machine) withoutGuard() {
-	run(m, "nft", "flush", "chain", "ip", tableName(m.Instance), "guard")
+	for _, family := range []string{"ip", "ip6"} {
+		run(m, "nft", "flush", "chain", family, tableName(m.Instance), "guard")
+	}
 }
 
 func TestPodCannotReachTheLoopback(t *testing.T) {

@@ -106,8 +106,28 @@ func boundTo(pid, fd int, p Port) bool {
 		return false
 	}
 	name, err := unix.Getsockname(own)
-	addr, ok := name.(*unix.SockaddrInet4)
-	return err == nil && ok && addr.Port == int(p.HostPort) && p.covers(netip.AddrFrom4(addr.Addr)) && ownNamespace(own)
+	if err != nil {
+		return false
+	}
+	addr, ok := addrPort(name)
+	if !ok || addr.Port() != p.HostPort || !p.covers(addr.Addr()) || !ownNamespace(own) {
+		return false
+	}
+	if addr.Addr().Is4() || p.family() == ipv6 {
+		return true
+	}
+	only, err := unix.GetsockoptInt(own, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+	return err == nil && only == 0
+}
+
+func addrPort(name unix.Sockaddr) (netip.AddrPort, bool) {
+	switch n := name.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(n.Addr), uint16(n.Port)), true
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(n.Addr), uint16(n.Port)), true
+	}
+	return netip.AddrPort{}, false
 }
 
 // ownNamespace tells whether a socket is of this thread's network namespace: the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 
 // Leftovers names what is in the kernel and on disk for pods of this instance,
 // one line each, for tests that end by finding nothing: links with the prefix,
-// routes into the subnet, the firewall table, claimed addresses. The directory
+// routes into the subnets, the firewall table, claimed addresses. The directory
 // of addresses itself stays, with the address given last in it.
 func (h Host) Leftovers() ([]string, error) {
 	var left []string
@@ -43,14 +44,17 @@ func (h Host) leftLinks() ([]string, error) {
 }
 
 func (h Host) leftRoutes() ([]string, error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, err
 	}
-	subnet := net.IPNet{IP: h.Subnet.Addr().AsSlice(), Mask: net.CIDRMask(h.Subnet.Bits(), h.Subnet.Addr().BitLen())}
 	var left []string
 	for _, r := range routes {
-		if r.Dst != nil && subnet.Contains(r.Dst.IP) {
+		if r.Dst == nil {
+			continue
+		}
+		to, _ := netip.AddrFromSlice(r.Dst.IP)
+		if to = to.Unmap(); h.Subnet.Contains(to) || h.Subnet6.IsValid() && h.Subnet6.Contains(to) {
 			left = append(left, "route "+r.String())
 		}
 	}

@@ -29,6 +29,11 @@ func TestAttachCompletesWhatIsThere(t *testing.T) {
 			run(p, "nft", "flush", "chain", "ip", table, "hostports")
 			run(p, "nft", "add", "rule", "ip", table, "guard", "counter", "comment", "older")
 		}},
+		{"the IPv6 rules are missing", func(p *testPod) { run(p, "nft", "delete", "table", "ip6", tableName(p.Instance)) }},
+		{"the IPv6 rules were flushed", func(p *testPod) { run(p, "nft", "flush", "table", "ip6", tableName(p.Instance)) }},
+		{"the IPv6 route is missing", func(p *testPod) { run(p, "ip", "route", "del", p.Addr6.String()) }},
+		{"IPv6 was switched off on the link", func(p *testPod) { p.must(disableIPv6(p.linkName(p.UID)).write()) }},
+		{"IPv6 was switched off on the gateway", func(p *testPod) { p.must(disableIPv6(p.gatewayLink()).write()) }},
 		{"a port is missing", func(p *testPod) {
 			run(p, "nft", "delete", "element", "ip", tableName(p.Instance), "ports", "{ tcp . 8080 }")
 		}},
@@ -72,6 +77,8 @@ func TestAttachCompletesWhatIsThere(t *testing.T) {
 			m.wantSeen("the machine", "", "127.0.0.1:8080", Gateway.String())
 			m.wantSeen("the outside", outside, machineAddr+":8080", outsideAddr)
 			m.wantSeen("the pod itself", web.NetNS, "127.0.0.1:80", "127.0.0.1")
+			m.wantSeen("the outside", outside, "["+machineAddr6+"]:8080", outsideAddr6)
+			m.wantSeen("the pod itself", web.NetNS, "[::1]:80", "::1")
 		})
 	}
 }
@@ -199,7 +206,7 @@ func attachOne(h Host, uid, path string) error {
 	}
 	n := addr.As4()
 	ports := tcpAndUDP(binary.BigEndian.Uint16(n[2:]), 80)
-	if err := h.Attach(Attachment{UID: uid, NetNS: path, Addr: addr, Ports: ports}); err != nil {
+	if err := h.Attach(Attachment{UID: uid, NetNS: path, Addr: addr, Addr6: h.Address6(addr), Ports: ports}); err != nil {
 		return err
 	}
 	return h.Detach(uid)
@@ -229,7 +236,7 @@ func BenchmarkAttach(b *testing.B) {
 	for _, c := range []struct {
 		name  string
 		ports []Port
-	}{{"no ports", nil}, {"TCP port", tcpAndUDP(8080, 80)[:1]}, {"UDP port", tcpAndUDP(8080, 80)[1:]}} {
+	}{{"no ports", nil}, {"TCP port", tcpAndUDP(8080, 80)[:1]}, {"UDP port", tcpAndUDP(8080, 80)[1:2]}} {
 		b.Run(c.name, func(b *testing.B) {
 			m := newMachine(b)
 			m.pod() // the table is there
@@ -241,6 +248,7 @@ func BenchmarkAttach(b *testing.B) {
 				var err error
 				a.Addr, err = m.Allocate(a.UID)
 				m.must(err)
+				a.Addr6 = m.Address6(a.Addr)
 				m.must(m.Attach(a))
 				b.StopTimer()
 				start := time.Now()

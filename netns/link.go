@@ -22,11 +22,16 @@ const (
 type link struct {
 	name            string // of the host end
 	hostMAC, podMAC net.HardwareAddr
-	addr            netip.Addr
+	ways            []way
 	ports           bool     // the pod has host ports
 	target          *os.File // the pod's namespace
 	host            *netlink.Handle
 }
+
+// way is how packets of one family go.
+type way struct{ addr, gateway netip.Addr }
+
+func (l *link) hasIPv6() bool { return len(l.ways) > 1 }
 
 // connect makes the link or completes what there is of it: each step accepts
 // its own result.
@@ -35,14 +40,14 @@ func (l *link) connect() error {
 	if err != nil {
 		return err
 	}
-	if err := writeSysctls(hostSysctls(l.name, l.ports)); err != nil {
+	if err := writeSysctls(hostSysctls(l.name, l.ports, l.hasIPv6())); err != nil {
 		return err
 	}
 	if err := l.setUpHost(index); err != nil {
 		return fmt.Errorf("set up link %s: %w", l.name, err)
 	}
 	err = inside(l.target, func() error {
-		if err := writeSysctls(podSysctls()); err != nil {
+		if err := writeSysctls(podSysctls(l.hasIPv6())); err != nil {
 			return err
 		}
 		if err := l.setUpPod(); err != nil {
@@ -134,23 +139,35 @@ func (l *link) setUpHost(index int) error {
 	if err := h.LinkSetUp(byIndex(index)); err != nil {
 		return fmt.Errorf("bring up: %w", err)
 	}
-	if err := h.NeighSet(permanent(index, l.addr, l.podMAC)); err != nil {
-		return fmt.Errorf("add neighbour %v: %w", l.addr, err)
+	for _, w := range l.ways {
+		if err := h.NeighSet(permanent(index, w.addr, l.podMAC)); err != nil {
+			return fmt.Errorf("add neighbour %v: %w", w.addr, err)
+		}
+		route := &netlink.Route{LinkIndex: index, Scope: scopeOf(w.addr), Dst: single(w.addr)}
+		err := h.RouteAdd(route)
+		if errors.Is(err, unix.EEXIST) {
+			err = l.checkRoute(index, w.addr)
+		}
+		if err != nil {
+			return fmt.Errorf("add route to %v: %w", w.addr, err)
+		}
 	}
-	route := &netlink.Route{LinkIndex: index, Scope: netlink.SCOPE_LINK, Dst: single(l.addr)}
-	if err := h.RouteAdd(route); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("add route to %v: %w", l.addr, err)
-	} else if err == nil {
-		return nil
+	return nil
+}
+
+// scopeOf a route to a neighbour. IPv6 has no such scopes.
+func scopeOf(a netip.Addr) netlink.Scope {
+	if a.Is6() {
+		return netlink.SCOPE_UNIVERSE
 	}
-	return l.checkRoute(index)
+	return netlink.SCOPE_LINK
 }
 
 // checkRoute tells our own route from that of somebody else who uses the same
 // address: replacing it would cut off another pod.
-func (l *link) checkRoute(index int) error {
-	filter := &netlink.Route{Dst: single(l.addr)}
-	routes, err := l.host.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_DST)
+func (l *link) checkRoute(index int, to netip.Addr) error {
+	filter := &netlink.Route{Dst: single(to)}
+	routes, err := l.host.RouteListFiltered(int(familyOf(to).number), filter, netlink.RT_FILTER_DST)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return fmt.Errorf("list routes: %w", err)
 	}
@@ -159,7 +176,7 @@ func (l *link) checkRoute(index int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("add route to %v: another link has it; is the pod subnet used by something else?", l.addr)
+	return errors.New("another link has it; is the pod subnet used by something else?")
 }
 
 // setUpPod runs inside the pod's namespace.
@@ -181,20 +198,55 @@ func (l *link) setUpPod() error {
 		return fmt.Errorf("look up %s: %w", podLink, err)
 	}
 	index := eth.Attrs().Index
-	if err := h.AddrReplace(eth, &netlink.Addr{IPNet: single(l.addr)}); err != nil {
-		return fmt.Errorf("add address %v: %w", l.addr, err)
+	for _, w := range l.ways {
+		own := &netlink.Addr{IPNet: single(w.addr)}
+		if w.addr.Is6() {
+			own.Flags = unix.IFA_F_NODAD
+		}
+		if err := h.AddrReplace(eth, own); err != nil {
+			return fmt.Errorf("add address %v: %w", w.addr, err)
+		}
 	}
 	if err := h.LinkSetUp(eth); err != nil {
 		return fmt.Errorf("bring up: %w", err)
 	}
-	if err := h.NeighSet(permanent(index, Gateway, l.hostMAC)); err != nil {
-		return fmt.Errorf("add neighbour %v: %w", Gateway, err)
+	for _, w := range l.ways {
+		if err := l.addGateway(h, index, w.gateway); err != nil {
+			return err
+		}
+	}
+	return l.awaitAddress(h)
+}
+
+// awaitAddress waits until the pod takes packets to its IPv6 address: without a
+// search for duplicates too, the kernel makes the address a local one on a worker
+// of its own (addrconf_dad_work).
+func (l *link) awaitAddress(h *netlink.Handle) error {
+	if !l.hasIPv6() {
+		return nil
+	}
+	addr := l.ways[1].addr
+	for deadline := time.Now().Add(carrierWait); time.Now().Before(deadline); time.Sleep(carrierPoll) {
+		routes, err := h.RouteGet(addr.AsSlice())
+		if err != nil {
+			return fmt.Errorf("look up the route to %v: %w", addr, err)
+		}
+		if len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+	}
+	return nil // a busy machine: the address comes in its own time
+}
+
+func (l *link) addGateway(h *netlink.Handle, index int, gateway netip.Addr) error {
+	if err := h.NeighSet(permanent(index, gateway, l.hostMAC)); err != nil {
+		return fmt.Errorf("add neighbour %v: %w", gateway, err)
 	}
 	// Two routes rather than one with "onlink": programs that copy the routes of a
 	// namespace (VPNs, sandboxed runtimes) know this form.
 	for _, r := range []*netlink.Route{
-		{LinkIndex: index, Scope: netlink.SCOPE_LINK, Dst: single(Gateway)},
-		{LinkIndex: index, Gw: Gateway.AsSlice()},
+		{LinkIndex: index, Scope: scopeOf(gateway), Dst: single(gateway)},
+		{LinkIndex: index, Gw: gateway.AsSlice()},
 	} {
 		if err := h.RouteReplace(r); err != nil {
 			return fmt.Errorf("add route %v: %w", r, err)

@@ -72,6 +72,9 @@ func prepareMachine() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return os.NewSyscallError("mount", err)
 	}
+	if err := (sysctl{key: "ipv4/ping_group_range", value: "0 2147483647"}).write(); err != nil {
+		return err
+	}
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return err
@@ -83,6 +86,9 @@ const (
 	testMTU     = 1380
 	machineAddr = "192.0.2.1"
 	outsideAddr = "192.0.2.9"
+
+	machineAddr6 = "2001:db8::1"
+	outsideAddr6 = "2001:db8::9"
 )
 
 // machine is the test's own namespace with an empty directory of addresses.
@@ -107,7 +113,8 @@ func newMachine(t testing.TB) *machine {
 // childHost is the host of a test and of its children.
 func childHost(addresses string) Host {
 	return Host{
-		Instance: "test", LinkPrefix: "ptest", Subnet: netip.MustParsePrefix("10.247.0.0/16"), Addresses: addresses,
+		Instance: "test", LinkPrefix: "ptest", Subnet: netip.MustParsePrefix("10.247.0.0/16"),
+		Subnet6: netip.MustParsePrefix("fd47:1:2:3::/64"), Addresses: addresses,
 	}
 }
 
@@ -135,18 +142,29 @@ func (m *machine) outside() string {
 	pair.PeerName, pair.PeerNamespace = "eth0", netlink.NsFd(int(target.Fd()))
 	m.must(netlink.LinkAdd(pair))
 	m.Cleanup(func() { m.must(netlink.LinkDel(pair)) })
-	m.setUp("uplink", machineAddr+"/24")
-	m.must(InNamespace(path, func() error { m.setUp("eth0", outsideAddr+"/24"); return nil }))
+	m.setUp("uplink", machineAddr+"/24", machineAddr6+"/64")
+	m.must(InNamespace(path, func() error { m.setUp("eth0", outsideAddr+"/24", outsideAddr6+"/64"); return nil }))
 	m.must(netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP(outsideAddr)}))
+	m.must(netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP(outsideAddr6)}))
+	// The machine's first question for its neighbour may come before the link is up.
+	for range 5 {
+		if err = ping("", netip.MustParseAddr(outsideAddr6)); err == nil {
+			break
+		}
+	}
+	m.must(err)
 	return path
 }
 
-func (m *machine) setUp(name, cidr string) {
+func (m *machine) setUp(name string, cidrs ...string) {
 	link, err := netlink.LinkByName(name)
 	m.must(err)
-	addr, err := netlink.ParseAddr(cidr)
-	m.must(err)
-	m.must(netlink.AddrAdd(link, addr))
+	for _, cidr := range cidrs {
+		addr, err := netlink.ParseAddr(cidr)
+		m.must(err)
+		addr.Flags = unix.IFA_F_NODAD
+		m.must(netlink.AddrAdd(link, addr))
+	}
 	m.must(netlink.LinkSetUp(link))
 }
 
@@ -202,6 +220,7 @@ func (m *machine) pod(ports ...Port) *testPod {
 	var err error
 	p.Addr, err = m.Allocate(uid)
 	m.must(err)
+	p.Addr6 = m.Address6(p.Addr)
 	m.must(m.Attach(p.Attachment))
 	return p
 }
@@ -223,11 +242,11 @@ const (
 func (m *machine) serve(ns, addr string) {
 	m.Helper()
 	m.must(within(ns, func() error {
-		l, err := net.Listen("tcp4", addr)
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			return err
 		}
-		u, err := net.ListenPacket("udp4", addr)
+		u, err := net.ListenPacket("udp", addr)
 		if err != nil {
 			return err
 		}
@@ -277,7 +296,7 @@ func exchange(ns, network, addr string, d *net.Dialer) (seen string, err error) 
 		if err := c.SetDeadline(time.Now().Add(d.Timeout)); err != nil {
 			return err
 		}
-		if network == "udp4" {
+		if strings.HasPrefix(network, "udp") {
 			if _, err := c.Write([]byte("?")); err != nil {
 				return err
 			}
@@ -300,7 +319,7 @@ func within(ns string, f func() error) error {
 // wantSeen asks over TCP and UDP.
 func (m *machine) wantSeen(from, ns, addr, want string) {
 	m.Helper()
-	for _, network := range []string{"tcp4", "udp4"} {
+	for _, network := range []string{"tcp", "udp"} {
 		got, err := ask(ns, network, addr)
 		if err != nil || got != want {
 			m.Errorf("%s to %s over %s: the server sees %q, %v; want %q", from, addr, network, got, err, want)

@@ -21,9 +21,12 @@
 // Both neighbour entries are permanent: there is no ARP on the link, hence
 // nothing to wait for and nothing to spoof.
 //
-// Only IPv4 is connected for now. Addresses are [netip.Addr] throughout, and the
-// host end has IPv6 switched off, so that a pod cannot reach the machine (or
-// send it router advertisements, CVE-2020-10749) past the rules.
+// IPv6 goes the same way: a /128 from a range of unique local addresses
+// (RFC 4193), and a gateway that is the first address of that range. Link-local
+// addresses play no part: the host end has none, and takes no router
+// advertisements (CVE-2020-10749). Where the machine has no IPv6, or Host no range
+// for it, IPv6 is switched off on the host end, so that a pod cannot reach the
+// machine past the rules.
 package netns
 
 import (
@@ -52,13 +55,14 @@ const (
 type Host struct {
 	Instance   string       // names the firewall table
 	Subnet     netip.Prefix // pods get their addresses from it; IPv4, /30 or larger
+	Subnet6    netip.Prefix // of their IPv6 addresses, /96 or larger; zero: they have none
 	LinkPrefix string       // of host-side links; empty means "podrun"; at most 9 bytes
 	Addresses  string       // directory of the claimed addresses; made when absent
 }
 
 // Port leads a port of the machine to one of the pod.
 type Port struct {
-	HostIP        netip.Addr // zero or unspecified: all addresses of the machine
+	HostIP        netip.Addr // zero or 0.0.0.0: all IPv4 addresses of the machine; ::, all IPv6 ones
 	HostPort      uint16     // never 0
 	ContainerPort uint16
 	Protocol      string // TCP or UDP; empty means TCP
@@ -67,10 +71,20 @@ type Port struct {
 // String is the port as a person would write it, such as 127.0.0.1:8080/TCP.
 func (p Port) String() string {
 	s := fmt.Sprintf("%d/%s", p.HostPort, p.protocol())
-	if p.everywhere() {
+	switch {
+	case p.family() == ipv6:
+		return "[" + p.HostIP.String() + "]:" + s
+	case p.everywhere():
 		return s
 	}
 	return p.HostIP.String() + ":" + s
+}
+
+func (p Port) family() *family {
+	if !p.HostIP.IsValid() {
+		return ipv4
+	}
+	return familyOf(p.HostIP)
 }
 
 func (p Port) protocol() string {
@@ -88,8 +102,8 @@ func (p Port) check() error {
 		return fmt.Errorf("host port 0 for container port %d: a port between 1 and 65535 is needed", p.ContainerPort)
 	case p.protocol() != "TCP" && p.protocol() != "UDP":
 		return fmt.Errorf("host port %v: the protocol must be TCP or UDP", p)
-	case p.HostIP.IsValid() && !p.HostIP.Is4():
-		return fmt.Errorf("host port %v: only IPv4 addresses can be mapped", p)
+	case p.HostIP.Is4In6():
+		return fmt.Errorf("host port %v: write the address as %v", p, p.HostIP.Unmap())
 	}
 	return nil
 }
@@ -99,7 +113,16 @@ type Attachment struct {
 	UID   string
 	NetNS string     // path of the pod's network namespace, such as /proc/123/ns/net
 	Addr  netip.Addr // from Allocate
+	Addr6 netip.Addr // of Address6; zero: the pod has none
 	Ports []Port
+}
+
+// addr is the pod's address of the family; zero where it has none.
+func (a Attachment) addr(f *family) netip.Addr {
+	if f == ipv6 {
+		return a.Addr6
+	}
+	return a.Addr
 }
 
 func (h Host) check(a Attachment) error {
@@ -107,7 +130,10 @@ func (h Host) check(a Attachment) error {
 		return err
 	}
 	if !a.Addr.Is4() {
-		return fmt.Errorf("pod address %v: only IPv4 is supported", a.Addr)
+		return fmt.Errorf("pod address %v: an IPv4 address is needed", a.Addr)
+	}
+	if a.Addr6.IsValid() && (!a.Addr6.Is6() || !h.Subnet6.Contains(a.Addr6)) {
+		return fmt.Errorf("pod address %v: want one of the range %v", a.Addr6, h.Subnet6)
 	}
 	for _, p := range a.Ports {
 		if err := p.check(); err != nil {
@@ -115,6 +141,9 @@ func (h Host) check(a Attachment) error {
 		}
 		if p.ContainerPort == 0 {
 			return fmt.Errorf("host port %v: the container port is missing", p)
+		}
+		if !a.addr(p.family()).IsValid() {
+			return fmt.Errorf("host port %v: the pod has no IPv6 address", p)
 		}
 	}
 	return h.CheckLinkPrefix()

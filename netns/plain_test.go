@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,11 +80,15 @@ func TestCheckAttachment(t *testing.T) {
 		"no uid":            func(a *Attachment) { a.UID = "" },
 		"no address":        func(a *Attachment) { a.Addr = netip.Addr{} },
 		"an IPv6 address":   func(a *Attachment) { a.Addr = netip.MustParseAddr("fd00::2") },
+		"two of IPv4":       func(a *Attachment) { a.Addr6 = a.Addr },
+		"of no range":       func(a *Attachment) { a.Addr6 = netip.MustParseAddr("fd00::2") },
+		"an IPv6 port":      func(a *Attachment) { a.Ports[0].HostIP = netip.MustParseAddr("::") },
 		"no container port": func(a *Attachment) { a.Ports = []Port{{HostPort: 80}} },
 		"no host port":      func(a *Attachment) { a.Ports = []Port{{ContainerPort: 80}} },
 		"SCTP":              func(a *Attachment) { a.Ports = []Port{{HostPort: 80, ContainerPort: 80, Protocol: "SCTP"}} },
 	} {
 		bad := good
+		bad.Ports = slices.Clone(good.Ports)
 		change(&bad)
 		if err := (Host{}).check(bad); err == nil {
 			t.Errorf("accepted: %s", reason)

@@ -22,16 +22,19 @@ const rulesLock = ".rules"
 type elements map[string][]nftables.SetElement
 
 // publish makes the pod's elements exactly those of the attachment, and the
-// table with its rules when it is missing, in one transaction.
+// tables with their rules where they are missing, in one transaction.
 func (h Host) publish(handle *netlink.Handle, a Attachment) error {
 	return h.changeRules(func(r *rules, have elements) error {
+		want := wanted(a, r.family)
+		if want == nil {
+			return r.withdraw(have, a.UID)
+		}
 		if err := r.layOut(have != nil); err != nil {
 			return err
 		}
-		if err := h.ensureGateway(handle); err != nil {
+		if err := h.ensureGateway(handle, r.gateway); err != nil {
 			return err
 		}
-		want := wanted(a)
 		for _, s := range r.sets() {
 			remove, add := changes(have[s.Name], want[s.Name], a.UID)
 			if err := r.change(s, remove, add); err != nil {
@@ -42,57 +45,76 @@ func (h Host) publish(handle *netlink.Handle, a Attachment) error {
 	})
 }
 
-// withdraw removes the pod's elements, or the table when no other pod is left.
+// withdraw removes the pod's elements, and the tables when no other pod is left.
 func (h Host) withdraw(handle *netlink.Handle, uid string) error {
-	var udp netip.Addr
+	var udp []netip.Addr
 	err := h.changeRules(func(r *rules, have elements) error {
-		if have == nil {
-			return deleteLink(handle, h.gatewayLink())
+		if to := udpTarget(have, uid); to.IsValid() {
+			udp = append(udp, to)
 		}
-		udp = udpTarget(have, uid)
-		others := slices.ContainsFunc(have[r.pods.Name], func(e nftables.SetElement) bool { return e.Comment != uid })
-		if !others {
-			r.conn.DelTable(r.table)
-			return deleteLink(handle, h.gatewayLink())
-		}
-		for _, s := range r.sets() {
-			remove, _ := changes(have[s.Name], nil, uid)
-			if err := r.change(s, remove, nil); err != nil {
+		if r.family == ipv4 && !r.others(have, uid) {
+			if err := deleteLink(handle, h.gatewayLink()); err != nil {
 				return err
 			}
 		}
-		return nil
+		return r.withdraw(have, uid)
 	})
-	if err != nil || !udp.IsValid() {
-		return err
+	for _, addr := range udp {
+		err = errors.Join(err, forgetInto(addr))
 	}
-	return forgetInto(udp)
+	return err
 }
 
-// changeRules hands f what the table holds (nil: there is no table) and commits
-// what f adds to the transaction.
+// others tells whether the table has pods but this one.
+func (r *rules) others(have elements, uid string) bool {
+	return slices.ContainsFunc(have[r.pods.Name], func(e nftables.SetElement) bool { return e.Comment != uid })
+}
+
+// withdraw removes the pod's elements, or the table with the last pod.
+func (r *rules) withdraw(have elements, uid string) error {
+	switch {
+	case have == nil:
+		return nil
+	case !r.others(have, uid):
+		r.conn.DelTable(r.table)
+		return nil
+	}
+	for _, s := range r.sets() {
+		remove, _ := changes(have[s.Name], nil, uid)
+		if err := r.change(s, remove, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changeRules hands f what the table of each family holds (nil: there is no
+// table) and commits what f adds to the transaction.
 func (h Host) changeRules(f func(*rules, elements) error) error {
 	lock, err := h.lock(rulesLock)
 	if err != nil {
 		return fmt.Errorf("lock firewall rules: %w", err)
 	}
 	defer lock.Close()
-	r, err := h.rules()
+	conn, err := nftables.New(nftables.AsLasting())
 	if err != nil {
 		return fmt.Errorf("open netfilter socket: %w", err)
 	}
 	// On a goroutine, because closing the socket waits for RCU when something was
 	// removed (nft_rcv_nl_event, 10 ms): the change itself is in force after Flush.
-	defer func() { go r.conn.CloseLasting() }()
-	have, err := r.read()
-	if err != nil {
-		return fmt.Errorf("read firewall table %s: %w", r.table.Name, err)
+	defer func() { go conn.CloseLasting() }()
+	for _, family := range []*family{ipv4, ipv6} {
+		r := h.rules(conn, family)
+		have, err := r.read()
+		if err != nil {
+			return fmt.Errorf("read firewall table %s: %w", r.table.Name, err)
+		}
+		if err := f(r, have); err != nil {
+			return fmt.Errorf("write firewall table %s: %w", r.table.Name, err)
+		}
 	}
-	if err := f(r, have); err != nil {
-		return fmt.Errorf("write firewall table %s: %w", r.table.Name, err)
-	}
-	if err := r.conn.Flush(); err != nil {
-		return fmt.Errorf("write firewall table %s: %w", r.table.Name, err)
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("write firewall table %s: %w", tableName(h.Instance), err)
 	}
 	return nil
 }
@@ -100,19 +122,23 @@ func (h Host) changeRules(f func(*rules, elements) error) error {
 func (r *rules) read() (elements, error) {
 	have := elements{}
 	for _, s := range r.sets() {
-		// Asked for first because the library hides the errno of the dump.
-		if _, err := r.conn.GetSetByName(r.table, s.Name); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		} else if err != nil {
-			return nil, err
-		}
 		list, err := r.conn.GetSetElements(s)
 		if err != nil {
+			// Asked again because the library hides the errno of the dump.
+			if _, why := r.conn.GetSetByName(r.table, s.Name); isAbsent(why) {
+				return nil, nil
+			}
 			return nil, err
 		}
 		have[s.Name] = list
 	}
 	return have, nil
+}
+
+// isAbsent is what the kernel says of a table that is not there, or of a family
+// that it was built without.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 // change puts elements out of and into a set.
@@ -128,17 +154,22 @@ func (r *rules) change(s *nftables.Set, remove, add []nftables.SetElement) error
 	return nil
 }
 
-// wanted are the elements of one pod.
-func wanted(a Attachment) elements {
-	addr := a.Addr.AsSlice()
+// wanted are the elements of one pod in the table of the family; nil where it has
+// no address of that family.
+func wanted(a Attachment, f *family) elements {
+	if !a.addr(f).IsValid() {
+		return nil
+	}
+	addr := a.addr(f).AsSlice()
 	element := func(key, value []byte) nftables.SetElement {
 		return nftables.SetElement{Key: key, Val: value, Comment: a.UID}
 	}
 	want := elements{"pods": {element(addr, nil)}}
-	if len(a.Ports) > 0 {
-		want["hairpin"] = []nftables.SetElement{element(slices.Concat(addr, addr), nil)}
-	}
 	for _, p := range a.Ports {
+		if p.family() != f {
+			continue
+		}
+		want["hairpin"] = []nftables.SetElement{element(slices.Concat(addr, addr), nil)}
 		key := slices.Concat([]byte{p.number(), 0, 0, 0}, padded(p.HostPort))
 		value := slices.Concat(addr, padded(p.ContainerPort))
 		if p.everywhere() {
@@ -189,10 +220,15 @@ func changes(have, want []nftables.SetElement, uid string) (remove, add []nftabl
 
 // udpTarget is the address into which the pod's UDP host ports lead, if it has any.
 func udpTarget(have elements, uid string) (addr netip.Addr) {
-	for name, offset := range map[string]int{"ports": 0, "ports_at": 4} {
+	for _, name := range []string{"ports", "ports_at"} {
 		for _, e := range have[name] {
-			if e.Comment == uid && e.Key[offset] == unix.IPPROTO_UDP {
-				addr, _ = netip.AddrFromSlice(e.Val[:4])
+			size := len(e.Val) - 4 // address and padded port
+			protocol := 0
+			if name == "ports_at" {
+				protocol = size
+			}
+			if e.Comment == uid && e.Key[protocol] == unix.IPPROTO_UDP {
+				addr, _ = netip.AddrFromSlice(e.Val[:size])
 			}
 		}
 	}

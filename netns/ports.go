@@ -74,7 +74,8 @@ func bind(p Port) (*os.File, error) {
 	if p.protocol() == "UDP" {
 		kind = unix.SOCK_DGRAM
 	}
-	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	domain, to := p.endpoint()
+	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("reserve host port %v: %w", p, os.NewSyscallError("socket", err))
 	}
@@ -87,9 +88,12 @@ func bind(p Port) (*os.File, error) {
 			return nil, fmt.Errorf("reserve host port %v: %w", p, os.NewSyscallError("setsockopt", err))
 		}
 	}
-	to := &unix.SockaddrInet4{Port: int(p.HostPort)}
-	if !p.everywhere() {
-		to.Addr = p.HostIP.As4()
+	if domain == unix.AF_INET6 {
+		// The IPv4 half is a reservation of its own.
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("reserve host port %v: %w", p, os.NewSyscallError("setsockopt", err))
+		}
 	}
 	err = unix.Bind(fd, to)
 	if err == nil {
@@ -102,8 +106,24 @@ func bind(p Port) (*os.File, error) {
 	return nil, fmt.Errorf("reserve host port %v: %w", p, os.NewSyscallError("bind", err))
 }
 
-// covers reports whether a socket on addr is in the way of the port.
+// endpoint is what a reservation is bound to.
+func (p Port) endpoint() (domain int, _ unix.Sockaddr) {
+	if p.family() == ipv6 {
+		return unix.AF_INET6, &unix.SockaddrInet6{Port: int(p.HostPort), Addr: p.HostIP.As16()}
+	}
+	to := &unix.SockaddrInet4{Port: int(p.HostPort)}
+	if !p.everywhere() {
+		to.Addr = p.HostIP.As4()
+	}
+	return unix.AF_INET, to
+}
+
+// covers reports whether a socket on addr is in the way of the port. One on :: is
+// in the way of IPv4 too, unless it was told not to be, which nothing shows.
 func (p Port) covers(addr netip.Addr) bool {
 	addr = addr.Unmap()
+	if familyOf(addr) != p.family() {
+		return addr == netip.IPv6Unspecified()
+	}
 	return p.everywhere() || addr.IsUnspecified() || addr == p.HostIP
 }

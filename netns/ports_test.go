@@ -70,6 +70,7 @@ func TestReserve(t *testing.T) {
 
 func TestReserveTaken(t *testing.T) {
 	own := fmt.Sprintf("(pid %d)", os.Getpid())
+	any6, loopback6 := Port{HostPort: 8080, HostIP: netip.IPv6Unspecified()}, Port{HostPort: 8080, HostIP: netip.IPv6Loopback()}
 	any4, loopback, udp := Port{HostPort: 8080}, Port{HostPort: 8080, HostIP: netip.MustParseAddr("127.0.0.1")}, Port{HostPort: 8080, Protocol: "UDP"}
 	for _, c := range []struct {
 		name, network, listen string
@@ -82,6 +83,10 @@ func TestReserveTaken(t *testing.T) {
 		{"a server on another address", "tcp4", "127.0.0.2:8080", loopback, false},
 		{"a server for IPv4 and IPv6", "tcp", ":8080", any4, true},
 		{"a server for IPv6", "tcp6", "[::1]:8080", any4, false},
+		{"a server for IPv6, all of it wanted", "tcp6", "[::1]:8080", any6, true},
+		{"a server for IPv6 on all addresses", "tcp6", "[::]:8080", loopback6, true},
+		{"a server for IPv4 and IPv6, IPv6 wanted", "tcp", ":8080", any6, true},
+		{"a server for IPv4", "tcp4", ":8080", any6, false},
 		{"the other protocol", "tcp4", ":8080", udp, false},
 		{"a UDP server", "udp4", ":8080", udp, true},
 		{"a UDP server on one address", "udp4", "127.0.0.1:8080", udp, true},
@@ -194,7 +199,8 @@ func TestReserveRefuses(t *testing.T) {
 	}{
 		{Port{ContainerPort: 80}, "host port 0"},
 		{Port{HostPort: 80, Protocol: "SCTP"}, "TCP or UDP"},
-		{Port{HostPort: 80, HostIP: netip.MustParseAddr("::1")}, "only IPv4"},
+		{Port{HostPort: 80, HostIP: netip.MustParseAddr("::ffff:127.0.0.1")}, "write the address as 127.0.0.1"},
+		{Port{HostPort: 80, HostIP: netip.MustParseAddr("2001:db8::7")}, "does not have the address 2001:db8::7"},
 		{Port{HostPort: 80, HostIP: netip.MustParseAddr("203.0.113.7")}, "does not have the address 203.0.113.7"},
 	} {
 		files, err := Reserve([]Port{c.port})

@@ -2,13 +2,13 @@ package netns
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
-	"golang.org/x/sys/unix"
 )
 
 // The rules are the same whatever pods there are; pods are elements of the sets
@@ -40,11 +40,17 @@ import (
 //		}
 //	}
 //
+// and a table of the same name for ip6, where there are pods with IPv6. It
+// differs in two rules. The kernel takes ::1 from no link and sends it to none, so
+// there is nothing to guard and nothing to rewrite: output passes over what goes
+// to ::1, which a relay serves.
+//
 // guard drops what a pod sends to the loopback (the links of pods with host
 // ports have route_localnet set: CVE-2020-8558), and what it sends from an
-// address that is not routed to its own link. It looks at links and routes, not
-// at the set of pods, so that two instances whose links have the same prefix do
-// not drop each other's packets.
+// address that is not routed to its own link, link-local ones included: a pod
+// has no neighbours to discover, and no router to be (CVE-2020-10749). It looks
+// at links and routes, not at the set of pods, so that two instances whose links
+// have the same prefix do not drop each other's packets.
 //
 // A client's address reaches the pod unchanged, except where no answer would
 // come back: from the loopback, and from the pod itself through its own host
@@ -53,10 +59,12 @@ import (
 // random ports, because pods that ask one resolver from the same port at once
 // would otherwise race for the mapping.
 type rules struct {
-	conn  *nftables.Conn
-	table *nftables.Table
-	links []byte // beginning of our links' names
-	guard *nftables.Chain
+	*family
+	conn    *nftables.Conn
+	table   *nftables.Table
+	links   []byte     // beginning of our links' names
+	gateway netip.Addr // of the family; invalid where nothing is laid out
+	guard   *nftables.Chain
 
 	pods, hairpin, ports, portsAt *nftables.Set
 }
@@ -70,14 +78,11 @@ func (r *rules) comment() string { return layout + " for " + string(r.links) + "
 
 func tableName(instance string) string { return "podrun-" + instance }
 
-func (h Host) rules() (*rules, error) {
-	conn, err := nftables.New(nftables.AsLasting())
-	if err != nil {
-		return nil, err
-	}
-	r := &rules{conn: conn, links: []byte(h.prefix())}
-	r.table = &nftables.Table{Name: tableName(h.Instance), Family: nftables.TableFamilyIPv4}
-	addr, proto, port := nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService
+// rules are those of one family, whose changes go into conn's transaction.
+func (h Host) rules(conn *nftables.Conn, f *family) *rules {
+	r := &rules{family: f, conn: conn, links: []byte(h.prefix()), gateway: h.gateway(f)}
+	r.table = &nftables.Table{Name: tableName(h.Instance), Family: f.table}
+	addr, proto, port := f.addr, nftables.TypeInetProto, nftables.TypeInetService
 	r.guard = &nftables.Chain{
 		Table: r.table, Name: "guard", Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw,
@@ -86,7 +91,7 @@ func (h Host) rules() (*rules, error) {
 	r.hairpin = r.set("hairpin", addr, addr)
 	r.ports = r.portMap("ports", proto, port)
 	r.portsAt = r.portMap("ports_at", addr, proto, port)
-	return r, nil
+	return r
 }
 
 func (r *rules) sets() []*nftables.Set {
@@ -103,7 +108,7 @@ func (r *rules) set(name string, key ...nftables.SetDatatype) *nftables.Set {
 
 func (r *rules) portMap(name string, key ...nftables.SetDatatype) *nftables.Set {
 	s := r.set(name, key...)
-	s.IsMap, s.DataType = true, nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
+	s.IsMap, s.DataType = true, nftables.MustConcatSetType(r.addr, nftables.TypeInetService)
 	return s
 }
 
@@ -132,16 +137,22 @@ func (r *rules) layOut(exists bool) error {
 	toPod := named(expr.MetaKeyOIFNAME, expr.CmpOpEq, r.links)
 	toOutside := named(expr.MetaKeyOIFNAME, expr.CmpOpNeq, r.links)
 
-	r.rule(guard, fromPod, loopback(daddr), drop)
-	r.rule(guard, fromPod, notRoutedBack, drop)
-	for _, c := range []*nftables.Chain{prerouting, output} {
-		r.rule(c, toLocalAddress, exprs{&expr.Verdict{Kind: expr.VerdictJump, Chain: hostports.Name}})
+	toHostPort := exprs{&expr.Verdict{Kind: expr.VerdictJump, Chain: hostports.Name}}
+	w := r.words // registers of an address
+
+	if r.family == ipv4 {
+		r.rule(guard, fromPod, loopback(r.daddr), drop)
+		r.rule(output, toLocalAddress, toHostPort)
+		r.rule(postrouting, toPod, loopback(r.saddr), r.snatToGateway())
+	} else {
+		r.rule(output, notTo(r.daddr, netip.IPv6Loopback()), toLocalAddress, toHostPort)
 	}
-	r.rule(hostports, exprs{load(daddr, 0), protocol(1), load(dport, 2)}, dnat(r.portsAt))
-	r.rule(hostports, exprs{protocol(0), load(dport, 1)}, dnat(r.ports))
-	r.rule(postrouting, toPod, loopback(saddr), snatToGateway)
-	r.rule(postrouting, exprs{load(saddr, 0), load(daddr, 1)}, in(r.hairpin), snatToGateway)
-	r.rule(postrouting, exprs{load(saddr, 0)}, in(r.pods), toOutside, exprs{&expr.Masq{FullyRandom: true}})
+	r.rule(guard, fromPod, notRoutedBack, drop)
+	r.rule(prerouting, toLocalAddress, toHostPort)
+	r.rule(hostports, exprs{load(r.daddr, 0), protocol(w), load(dport, w+1)}, r.dnat(r.portsAt))
+	r.rule(hostports, exprs{protocol(0), load(dport, 1)}, r.dnat(r.ports))
+	r.rule(postrouting, exprs{load(r.saddr, 0), load(r.daddr, w)}, in(r.hairpin), r.snatToGateway())
+	r.rule(postrouting, exprs{load(r.saddr, 0)}, in(r.pods), toOutside, exprs{&expr.Masq{FullyRandom: true}})
 	return nil
 }
 
@@ -172,8 +183,6 @@ func (r *rules) laidOut() (bool, error) {
 	return comment == r.comment(), nil
 }
 
-type exprs []expr.Any
-
 func (r *rules) rule(c *nftables.Chain, parts ...exprs) {
 	comment := userdata.AppendString(nil, userdata.TypeComment, r.comment())
 	rule := &nftables.Rule{Table: r.table, Chain: c, UserData: comment}
@@ -182,74 +191,3 @@ func (r *rules) rule(c *nftables.Chain, parts ...exprs) {
 	}
 	r.conn.AddRule(rule)
 }
-
-// register numbers the kernel's 4-byte registers; a key of several parts lies in
-// consecutive ones.
-func register(n uint32) uint32 { return unix.NFT_REG32_00 + n }
-
-// field is a part of the packet.
-type field struct {
-	base        expr.PayloadBase
-	offset, len uint32
-}
-
-var (
-	saddr = field{expr.PayloadBaseNetworkHeader, 12, 4}
-	daddr = field{expr.PayloadBaseNetworkHeader, 16, 4}
-	dport = field{expr.PayloadBaseTransportHeader, 2, 2} // of TCP and UDP alike
-)
-
-func load(f field, into uint32) expr.Any {
-	return &expr.Payload{DestRegister: register(into), Base: f.base, Offset: f.offset, Len: f.len}
-}
-
-func protocol(into uint32) expr.Any {
-	return &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register(into)}
-}
-
-func compare(op expr.CmpOp, data ...byte) expr.Any {
-	return &expr.Cmp{Op: op, Register: register(0), Data: data}
-}
-
-// named matches links by the beginning of their name: shorter than the register
-// and without a terminating zero, it is what nft writes as "podrun*".
-func named(key expr.MetaKey, op expr.CmpOp, prefix []byte) exprs {
-	return exprs{&expr.Meta{Key: key, Register: register(0)}, compare(op, prefix...)}
-}
-
-// loopback matches 127.0.0.0/8 by its first byte.
-func loopback(f field) exprs {
-	f.len = 1
-	return exprs{load(f, 0), compare(expr.CmpOpEq, 127)}
-}
-
-func in(s *nftables.Set) exprs {
-	return exprs{&expr.Lookup{SourceRegister: register(0), SetName: s.Name, SetID: s.ID}}
-}
-
-// dnat looks the key up in the map, whose value is address and port side by side.
-func dnat(m *nftables.Set) exprs {
-	return exprs{
-		&expr.Lookup{SourceRegister: register(0), DestRegister: register(0), IsDestRegSet: true, SetName: m.Name, SetID: m.ID},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: register(0), RegProtoMin: register(1)},
-	}
-}
-
-var (
-	drop = exprs{&expr.Verdict{Kind: expr.VerdictDrop}}
-
-	// notRoutedBack matches when the route to the packet's source does not lead out
-	// of the link that it came by.
-	notRoutedBack = exprs{
-		&expr.Fib{Register: unix.NFT_REG32_00, ResultOIF: true, FlagSADDR: true, FlagIIF: true},
-		compare(expr.CmpOpEq, 0, 0, 0, 0),
-	}
-	toLocalAddress = exprs{
-		&expr.Fib{Register: unix.NFT_REG32_00, ResultADDRTYPE: true, FlagDADDR: true},
-		compare(expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)...),
-	}
-	snatToGateway = exprs{
-		&expr.Immediate{Register: unix.NFT_REG32_00, Data: Gateway.AsSlice()},
-		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: unix.NFT_REG32_00},
-	}
-)

@@ -25,7 +25,7 @@ func (s *state) intend(a action, now time.Time) {
 			}
 			c.ProbeKilled = false
 		}
-		c.Stage, c.flight = stagePreparing, true
+		c.Stage, c.flight, c.pulling = stagePreparing, true, false
 		c.NotBefore = Deadline{}
 		c.asked, c.killAgain, c.residue = time.Time{}, time.Time{}, nil
 	case actStart:
@@ -50,7 +50,10 @@ func (l *Life) act(ctx context.Context, a action) {
 	case actPrepare:
 		work, dirty := l.attempt(ctx, c), c.Dirty
 		l.fly(func() func(*state, time.Time) {
-			p := prepare(work, r, c, attempt, dirty)
+			pulling := func() {
+				l.post(message{apply: func(s *state, now time.Time) { s.observePull(c, attempt, now) }})
+			}
+			p := prepare(work, r, c, preparing{attempt, dirty, pulling})
 			return func(s *state, now time.Time) { s.observePrepared(c, p, now) }
 		})
 	case actStart:
@@ -116,20 +119,27 @@ func (l *Life) endAttempts() {
 	}
 }
 
+// preparing is what a preparation goes by.
+type preparing struct {
+	attempt int
+	dirty   bool
+	pulling func()
+}
+
 // prepare ensures the image and creates the process. What a failed creation
 // leaves is removed at once.
-func prepare(ctx context.Context, r Runtime, c *container, attempt int, dirty bool) preparation {
-	if dirty {
-		if err := remove(r, c, attempt); err != nil {
+func prepare(ctx context.Context, r Runtime, c *container, p preparing) preparation {
+	if p.dirty {
+		if err := remove(r, c, p.attempt); err != nil {
 			return preparation{step: stepCreate, err: err, dirty: err}
 		}
 	}
-	image, err := r.Image(ctx, c.spec)
+	image, err := r.Image(ctx, c.spec, p.pulling)
 	if err != nil {
 		return preparation{step: stepImage, err: err}
 	}
-	if err := r.Create(ctx, c.spec, attempt); err != nil {
-		return preparation{image: image, step: stepCreate, err: err, dirty: remove(r, c, attempt)}
+	if err := r.Create(ctx, c.spec, p.attempt); err != nil {
+		return preparation{image: image, step: stepCreate, err: err, dirty: remove(r, c, p.attempt)}
 	}
 	return preparation{image: image}
 }

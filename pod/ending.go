@@ -13,7 +13,8 @@ const (
 	deadlineMessage  = "Pod was active on the node longer than the specified deadline"
 )
 
-// Evict fails the pod as a whole, for a reason that becomes its status's. Its
+// Evict fails the pod as a whole, for a reason that becomes its status's and that
+// an event tells. Its
 // containers are asked to end, and killed when the grace period is over, by
 // default the pod's own. A pod that ends already is left to its end.
 func (l *Life) Evict(reason, text string, grace *int64) {
@@ -25,6 +26,7 @@ func (l *Life) Evict(reason, text string, grace *int64) {
 		if grace != nil {
 			length = time.Duration(max(*grace, 1)) * time.Second
 		}
+		s.podEvent(now, v1.EventTypeWarning, reason, text)
 		s.fail(Ending{Deadline: after(now, length), Reason: reason, Message: text}, now)
 	}})
 }

@@ -57,7 +57,7 @@ func New(cfg Config) *Life {
 		l.state.resume(cfg.Checkpoint, cfg.Alive, now)
 		l.saved = *cfg.Checkpoint
 	}
-	setAddresses(&status, cfg.HostIP, cfg.PodIP)
+	setAddresses(&status, &cfg)
 	status = l.state.status(status, now)
 	l.status.Store(&status)
 	return l

@@ -88,12 +88,28 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 	s.warn(c, now, "Failed", "Error: %s", w.Reason)
 }
 
-func (s *state) imageEvent(c *container, image ImageStatus, now time.Time) {
-	if image.Pulled {
-		s.normal(c, now, "Pulled", "Successfully pulled image %q", c.spec.Image)
-	} else {
-		s.normal(c, now, "Pulled", "Container image %q already present on machine", c.spec.Image)
+// observePull tells of the begin of a pull.
+func (s *state) observePull(c *container, attempt int, at time.Time) {
+	if c.Attempt == attempt && c.Stage == stagePreparing {
+		c.pulling = true
+		s.normal(c, at, "Pulling", "Pulling image %q", c.spec.Image)
 	}
+}
+
+// imageEvent tells where the image came from (pkg/kubelet/images, of 1.36, where
+// KubeletEnsureSecretPulledImages is on).
+func (s *state) imageEvent(c *container, image ImageStatus, now time.Time) {
+	if !image.Pulled {
+		s.normal(c, now, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.spec.Image)
+		return
+	}
+	at := now
+	if !c.pulling { // it was before this life
+		s.observePull(c, c.Attempt, image.Began)
+		at = image.Began.Add(image.Took)
+	}
+	took := image.Took.Truncate(time.Millisecond)
+	s.normal(c, at, "Pulled", "Successfully pulled image %q in %v (%v including waiting). Image size: %v bytes.", c.spec.Image, took, took, image.Size)
 }
 
 // waiting is the API's view of an error.

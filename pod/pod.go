@@ -31,7 +31,8 @@ import (
 type Runtime interface {
 	// Image applies the pull policy. An error may be a *Failure with one of the
 	// reasons ErrImagePull (the default), ErrImageNeverPull, InvalidImageName.
-	Image(ctx context.Context, c *v1.Container) (ImageStatus, error)
+	// It calls pulling when a pull begins.
+	Image(ctx context.Context, c *v1.Container, pulling func()) (ImageStatus, error)
 	// Create prepares an attempt: afterwards its process exists, blocked before
 	// it executes the command. When ctx ends it gives up soon. Whatever a failed
 	// Create leaves is undone by the Remove that always follows. An error may be
@@ -66,8 +67,12 @@ type Prober interface {
 type ImageStatus struct {
 	// ID becomes imageID and Ref image in the container's status.
 	ID, Ref string
-	// Pulled says that the image was not there before.
+	// Pulled says that the image has been pulled, Began and Took when, and Size
+	// is that of the image in bytes.
 	Pulled bool
+	Began  time.Time
+	Took   time.Duration
+	Size   int64
 }
 
 // ExecResult is how a command in a container ended. A command ended by signal n
@@ -153,6 +158,9 @@ type Config struct {
 	// RecursiveReadOnly tells whether all of a read-only mount is read-only, with
 	// what is mounted below it. nil: it never is.
 	RecursiveReadOnly func(*v1.VolumeMount) bool
-	// HostIP and PodIP go into the status; PodIP is also where probes go.
+	// HostIP and PodIP go into the status; PodIP is also where probes go. The lists
+	// are all addresses, these two first; nil where there is one each.
 	HostIP, PodIP string
+	HostIPs       []v1.HostIP
+	PodIPs        []v1.PodIP
 }

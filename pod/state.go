@@ -54,6 +54,7 @@ type container struct {
 	// What follows is not kept in a checkpoint.
 
 	flight    bool      // a prepare, start or remove of this container is under way
+	pulling   bool      // and it was told that its image is being pulled
 	cancelled bool      // and was told to give up
 	lost      bool      // not among the living: its Exit will be told
 	early     *Exit     // told before Start's answer

@@ -198,11 +198,17 @@ func (c *container) statusChange(now time.Time) time.Time {
 }
 
 // setAddresses fills the status's addresses in both their forms.
-func setAddresses(st *v1.PodStatus, hostIP, podIP string) {
-	if hostIP != "" {
-		st.HostIP, st.HostIPs = hostIP, []v1.HostIP{{IP: hostIP}}
+func setAddresses(st *v1.PodStatus, cfg *Config) {
+	if cfg.HostIP != "" {
+		st.HostIP, st.HostIPs = cfg.HostIP, cfg.HostIPs
+		if st.HostIPs == nil {
+			st.HostIPs = []v1.HostIP{{IP: cfg.HostIP}}
+		}
 	}
-	if podIP != "" {
-		st.PodIP, st.PodIPs = podIP, []v1.PodIP{{IP: podIP}}
+	if cfg.PodIP != "" {
+		st.PodIP, st.PodIPs = cfg.PodIP, cfg.PodIPs
+		if st.PodIPs == nil {
+			st.PodIPs = []v1.PodIP{{IP: cfg.PodIP}}
+		}
 	}
 }

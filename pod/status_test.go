@@ -47,7 +47,8 @@ func TestStatusDocument(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("got\n%s", got)
 		}
-		l.wantEvent(`Normal Pulled spec.containers{web} Successfully pulled image "busybox"`)
+		l.wantEvent(`Normal Pulling spec.containers{web} Pulling image "busybox"`)
+		l.wantEvent(`Normal Pulled spec.containers{web} Successfully pulled image "busybox" in 1.234s (1.234s including waiting). Image size: 4096 bytes.`)
 		l.wantEvent(`Warning ErrImageNeverPull spec.containers{absent} Container image "busybox" is not present with pull policy of Never`)
 		l.wantEvent("Warning InspectFailed spec.containers{db} broken")
 	})

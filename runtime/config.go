@@ -66,15 +66,19 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 	return config, process, nil
 }
 
-// namespaces: its own mount and PID namespace; the pod's for the rest. The
-// machine's network is joined as pause has it, by not making one.
+// namespaces: its own mount and PID namespace, unless processes are shared; the
+// pod's for the rest. The machine's are joined as pause has them, by making none.
 func (s *Spec) namespaces(sc v1.SecurityContext) configs.Namespaces {
 	of := func(kind string) string { return fmt.Sprintf("/proc/%d/ns/%s", s.PausePID, kind) }
 	list := configs.Namespaces{
-		{Type: configs.NEWIPC, Path: of("ipc")},
 		{Type: configs.NEWUTS, Path: of("uts")},
-		{Type: configs.NEWPID},
 		{Type: configs.NEWNS},
+	}
+	if !s.Pod.Spec.HostIPC {
+		list = append(list, configs.Namespace{Type: configs.NEWIPC, Path: of("ipc")})
+	}
+	if !s.Pod.Spec.HostPID {
+		list = append(list, configs.Namespace{Type: configs.NEWPID, Path: s.PIDs})
 	}
 	if !s.Pod.Spec.HostNetwork {
 		list = append(list, configs.Namespace{Type: configs.NEWNET, Path: of("net")})

@@ -89,6 +89,7 @@ func Create(root string, s *Spec, std Streams) (_ *Container, err error) {
 		return nil, plain(err, first.Args[0])
 	}
 	c.pid, err = first.Pid()
+	firsts.Store(c.pid, nil)
 	return c, err
 }
 
@@ -263,6 +264,7 @@ func (c *Container) Destroy() error {
 	if err := c.Signal(unix.SIGKILL); err != nil {
 		return fmt.Errorf("kill container: %w", err)
 	}
+	defer firsts.Delete(c.pid)
 	delay := 200 * time.Microsecond
 	for deadline := time.Now().Add(endTimeout); ; delay = min(2*delay, 20*time.Millisecond) {
 		err := c.lc.Destroy()

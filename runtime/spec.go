@@ -41,6 +41,7 @@ type Spec struct {
 	Binds     []Bind
 	Shm       string // the pod's /dev/shm, mounted in this mount namespace
 	PausePID  int    // holds the namespaces to join
+	PIDs      string // the PID namespace to join; empty for its own, or the machine's
 	Cgroup    string // absolute
 	OOMScore  int
 	// SeccompDirs hold the seccomp profiles of the machine; the first that has one counts.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,11 +23,15 @@ const (
 	strayPause = 2 * time.Millisecond
 )
 
+// firsts are the first processes of containers that this process made. In a PID
+// namespace that is shared their numbers there do not tell.
+var firsts sync.Map
+
 // reapStrays reaps the helpers that a failed exec has left.
 func reapStrays() {
 	for range strayTries {
 		for _, pid := range children() {
-			if isStray(pid) {
+			if _, first := firsts.Load(pid); !first && isStray(pid) {
 				unix.Wait4(pid, nil, unix.WNOHANG, nil)
 			}
 		}

@@ -34,6 +34,7 @@ type Config struct {
 	Title       string
 	Hostname    string // of the pod; empty leaves the machine's
 	HostNetwork bool
+	HostIPC     bool
 	Leaf        *Cgroup  // where pause and monitor live
 	Lock        *os.File // the pod's lock, which pause holds from now on
 	Control     *os.File // the listening control socket
@@ -71,7 +72,10 @@ func Start(c Config) (*Pause, error) {
 		return nil, err
 	}
 	defer null.Close()
-	flags := unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+	flags := unix.CLONE_NEWNS | unix.CLONE_NEWUTS
+	if !c.HostIPC {
+		flags |= unix.CLONE_NEWIPC
+	}
 	if !c.HostNetwork {
 		flags |= unix.CLONE_NEWNET
 	}

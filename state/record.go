@@ -24,40 +24,50 @@ type Record struct {
 	Created    time.Time
 	LogDir     string
 	Subnet     string
+	Subnet6    string // empty: the pod has no IPv6 address
 	LinkPrefix string
-	PullPolicy v1.PullPolicy // of --pull: overrides the manifest's
-	Insecure   []string      // registries
-	MaxPIDs    int64         // processes and threads of the pod: 0 is the default, -1 no limit
-	Pod        *v1.Pod       // as given, defaulted, with its uid
+	PullPolicy v1.PullPolicy   // of --pull: overrides the manifest's
+	Insecure   []string        // registries
+	Pulls      map[string]Pull // what up has pulled for the pod, by reference
+	MaxPIDs    int64           // processes and threads of the pod: 0 is the default, -1 no limit
+	Pod        *v1.Pod         // as given, defaulted, with its uid
+}
+
+// Pull is how long the pull of an image took, and when.
+type Pull struct {
+	Began time.Time     `json:"began"`
+	Took  time.Duration `json:"took"`
 }
 
 // stored is a record on disk. The pod is in the API's protobuf encoding, as a
 // cluster stores it: as JSON it would cost every up, monitor and ps some 2 ms and
 // each monitor half a megabyte of reflected types.
 type stored struct {
-	Version    int           `json:"version"`
-	Created    time.Time     `json:"created"`
-	LogDir     string        `json:"logDir"`
-	Subnet     string        `json:"subnet"`
-	LinkPrefix string        `json:"linkPrefix"`
-	PullPolicy v1.PullPolicy `json:"pullPolicy,omitempty"`
-	Insecure   []string      `json:"insecureRegistries,omitempty"`
-	MaxPIDs    int64         `json:"maxPIDs,omitempty"`
-	Pod        []byte        `json:"pod"`
+	Version    int             `json:"version"`
+	Created    time.Time       `json:"created"`
+	LogDir     string          `json:"logDir"`
+	Subnet     string          `json:"subnet"`
+	Subnet6    string          `json:"subnet6,omitempty"`
+	LinkPrefix string          `json:"linkPrefix"`
+	PullPolicy v1.PullPolicy   `json:"pullPolicy,omitempty"`
+	Insecure   []string        `json:"insecureRegistries,omitempty"`
+	MaxPIDs    int64           `json:"maxPIDs,omitempty"`
+	Pulls      map[string]Pull `json:"pulls,omitempty"`
+	Pod        []byte          `json:"pod"`
 }
 
 func (r *Record) encode() (*stored, error) {
 	pod, err := r.Pod.Marshal()
 	return &stored{
-		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, LinkPrefix: r.LinkPrefix,
-		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs, Pod: pod,
+		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, Subnet6: r.Subnet6, LinkPrefix: r.LinkPrefix,
+		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs, Pulls: r.Pulls, Pod: pod,
 	}, err
 }
 
 func (s *stored) decode() (*Record, error) {
 	r := &Record{
-		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, LinkPrefix: s.LinkPrefix,
-		PullPolicy: s.PullPolicy, Insecure: s.Insecure, MaxPIDs: s.MaxPIDs, Pod: &v1.Pod{},
+		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, Subnet6: s.Subnet6, LinkPrefix: s.LinkPrefix,
+		PullPolicy: s.PullPolicy, Insecure: s.Insecure, MaxPIDs: s.MaxPIDs, Pulls: s.Pulls, Pod: &v1.Pod{},
 	}
 	return r, r.Pod.Unmarshal(s.Pod)
 }
@@ -144,45 +154,60 @@ func readJSON(path string, into any) error {
 	return nil
 }
 
-// AppendEvent adds one line to the pod's events. Only one process at a time,
-// the pod's monitor, may do so.
-func (s *Store) AppendEvent(uid string, event any) (err error) {
+func (s *Store) eventFile(uid string) string { return filepath.Join(s.PodDir(uid), "events.jsonl") }
+
+// AppendEvent adds one line to the pod's events and returns how long their file
+// is then. Only one process at a time, the pod's monitor, may do so.
+func (s *Store) AppendEvent(uid string, event any) (size int64, err error) {
 	line, err := json.Marshal(event)
 	if err != nil {
-		return fmt.Errorf("encode event: %w", err)
+		return 0, fmt.Errorf("encode event: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(s.PodDir(uid), "events.jsonl"), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(s.eventFile(uid), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	cut, err := endsCut(f)
+	size, cut, err := endsCut(f)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if cut {
 		line = append([]byte{'\n'}, line...)
 	}
-	_, err = f.Write(append(line, '\n'))
-	return err
+	n, err := f.Write(append(line, '\n'))
+	return size + int64(n), err
 }
 
 // endsCut tells whether a crash or a full disk cut the last line of f: what
 // is appended would become a part of it.
-func endsCut(f *os.File) (bool, error) {
+func endsCut(f *os.File) (size int64, cut bool, err error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
-		return false, err
+		return 0, false, err
 	}
 	var last [1]byte
 	_, err = f.ReadAt(last[:], info.Size()-1)
-	return last[0] != '\n', err
+	return info.Size(), last[0] != '\n', err
+}
+
+// ReplaceEvents replaces all lines of the pod's events, in one step.
+func (s *Store) ReplaceEvents(uid string, events []any) error {
+	var data []byte
+	for _, e := range events {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encode event: %w", err)
+		}
+		data = append(append(data, line...), '\n')
+	}
+	return WriteFile(s.eventFile(uid), data, 0o600, Volatile)
 }
 
 // EachEvent calls f with every event line of a pod, oldest first. Lines that a
 // crash cut short are left out.
 func (s *Store) EachEvent(uid string, f func(line []byte)) error {
-	data, err := os.ReadFile(filepath.Join(s.PodDir(uid), "events.jsonl"))
+	data, err := os.ReadFile(s.eventFile(uid))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

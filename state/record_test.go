@@ -18,7 +18,7 @@ import (
 func someRecord(uid string) *Record {
 	return &Record{
 		Created: time.Date(2026, 2, 3, 4, 5, 6, 7, time.UTC), LogDir: "/var/log/pods",
-		Subnet: "10.244.0.0/16", LinkPrefix: "podrun", PullPolicy: v1.PullNever, Insecure: []string{"r:5000"},
+		Subnet: "10.244.0.0/16", Subnet6: "fd00:1::/64", LinkPrefix: "podrun", PullPolicy: v1.PullNever, Insecure: []string{"r:5000"},
 		Pod: &v1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web", UID: types.UID(uid)},
 			Spec:       v1.PodSpec{Containers: []v1.Container{{Name: "a", Image: "busybox"}}},
@@ -110,7 +110,7 @@ func TestEvents(t *testing.T) {
 	}
 	must(t, os.MkdirAll(s.PodDir("1"), 0o700))
 	for i := range 3 {
-		must(t, s.AppendEvent("1", map[string]int{"n": i}))
+		appendEvent(t, s, map[string]int{"n": i})
 	}
 	file := filepath.Join(s.PodDir("1"), "events.jsonl")
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
@@ -121,12 +121,35 @@ func TestEvents(t *testing.T) {
 	if got := events(t, s); !reflect.DeepEqual(got, want) {
 		t.Errorf("after a cut: got %q, want %q", got, want)
 	}
-	must(t, s.AppendEvent("1", map[string]int{"n": 4}))
+	appendEvent(t, s, map[string]int{"n": 4})
 	if got, want := events(t, s), append(want, `{"n":4}`); !reflect.DeepEqual(got, want) {
 		t.Errorf("after the event that follows a cut: got %q, want %q", got, want)
 	}
-	if err := s.AppendEvent("none", 1); !errors.Is(err, os.ErrNotExist) {
+	if _, err := s.AppendEvent("none", 1); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an event of a pod that is gone: got %v, want os.ErrNotExist", err)
+	}
+}
+
+// appendEvent wants to be told the size of the file.
+func appendEvent(t testing.TB, s *Store, event any) {
+	t.Helper()
+	size, err := s.AppendEvent("1", event)
+	must(t, err)
+	info, err := os.Stat(filepath.Join(s.PodDir("1"), "events.jsonl"))
+	must(t, err)
+	if size != info.Size() {
+		t.Errorf("the file of events has %d bytes, told %d", info.Size(), size)
+	}
+}
+
+func TestReplaceEvents(t *testing.T) {
+	s := newStore(t)
+	must(t, os.MkdirAll(s.PodDir("1"), 0o700))
+	appendEvent(t, s, 1)
+	must(t, s.ReplaceEvents("1", []any{2, "three"}))
+	appendEvent(t, s, 4)
+	if got, want := events(t, s), []string{"2", `"three"`, "4"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -166,7 +189,7 @@ func FuzzReaders(f *testing.F) {
 				t.Errorf("event %q is no JSON", line)
 			}
 		}
-		must(t, s.AppendEvent("1", "next"))
+		appendEvent(t, s, "next")
 		after := events(t, s)
 		// A last line that only lacks its end is whole again.
 		if n := len(after) - len(before); n < 1 || n > 2 || after[len(after)-1] != `"next"` {

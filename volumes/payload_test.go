@@ -217,6 +217,27 @@ func TestRefreshFollowsThePod(t *testing.T) {
 	})
 }
 
+// TestMountKeepsWhatItCannotMake is the pod's next monitor after an object went.
+func TestMountKeepsWhatItCannotMake(t *testing.T) {
+	s := newSpec(t, configMap("config"), secret("secret"))
+	objects := configMaps("config", map[string]string{"key": "text"})
+	s.ConfigMaps, s.Secrets = objects, map[string]*v1.Secret{"secret": {Data: map[string][]byte{"key": []byte("text")}}}
+	inPod(t, func() {
+		must(Mount(s))(t)
+		s.ConfigMaps, s.Secrets = nil, nil
+		set := must(Mount(s))(t)
+		binds := must(set.Binds(&s.Pod.Spec.Containers[0], "c-0"))(t)
+		for _, b := range binds {
+			if got := read(t, b.Source+"/key"); got != "text" || !b.ReadOnly {
+				t.Errorf("%s: got %q, read-only: %v", b.Source, got, b.ReadOnly)
+			}
+		}
+	})
+	s.ConfigMaps = objects
+	_, err := Mount(s) // in a new sandbox the secret, which was in memory, is gone
+	checkError(t, err, `mount volume "secret": secret "secret" not found: give its manifest`)
+}
+
 // TestNestedMounts finds a mount point for what a container mounts inside a read-only volume.
 func TestNestedMounts(t *testing.T) {
 	s := newSpec(t, configMap("config"), emptyDir("data"))

@@ -36,7 +36,11 @@ func (s *Spec) projection(v *v1.Volume, p *payload) (volume, error) {
 	}
 	files := p.sorted()
 	s.letGroupRead(files)
-	return volume{path: dir, readOnly: true, own: true}, writeAtomic(dir, files)
+	return s.projectionAt(v.Name), writeAtomic(dir, files)
+}
+
+func (s *Spec) projectionAt(name string) volume {
+	return volume{path: filepath.Join(s.Dir, name), readOnly: true, own: true}
 }
 
 // filled tells whether the volume has been mounted with a payload: it goes on

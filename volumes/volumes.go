@@ -117,7 +117,7 @@ func mounted(pod *v1.PodSpec) map[string]bool {
 func (s *Spec) mount(v *v1.Volume) (volume, error) {
 	if p := s.payload(v); p != nil {
 		if len(p.failed) > 0 && s.filled(v.Name) {
-			return volume{path: filepath.Join(s.Dir, v.Name), readOnly: true, own: true}, nil
+			return s.projectionAt(v.Name), nil
 		}
 		return s.projection(v, p)
 	}

@@ -1,0 +1,122 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"podrun/sandbox"
+)
+
+// keptInit is what pause calls the first process of a shared PID namespace.
+const keptInit = "init"
+
+// sharesPIDs: the containers have one PID namespace together, whose first process
+// is podrun's.
+func (m *monitor) sharesPIDs() bool {
+	share := m.pod.Spec.ShareProcessNamespace
+	return share != nil && *share
+}
+
+// ownPIDs: each container has a PID namespace, which the kernel empties at the end
+// of its first process.
+func (m *monitor) ownPIDs() bool { return !m.sharesPIDs() && !m.pod.Spec.HostPID }
+
+// sharePIDs finds the first process of the shared namespace or starts one, and
+// watches it. It lives beside pause and this monitor, in their cgroup.
+func (m *monitor) sharePIDs() error {
+	if !m.sharesPIDs() {
+		return nil
+	}
+	first, err := m.findInit()
+	if err != nil {
+		return err
+	}
+	if first == nil {
+		if err := sandbox.JoinLeaf(sandbox.LeafPath(m.store.Instance, m.uid())); err != nil {
+			return err
+		}
+		if first, err = sandbox.StartInit(m.pauseID, m.store.RunDir(m.uid())); err != nil {
+			return fmt.Errorf("share the process namespace: %w", err)
+		}
+		if err := first.Keep(m.pause, keptInit); err != nil {
+			return err
+		}
+	}
+	m.init = first
+	go m.watchInit(first)
+	return nil
+}
+
+// findInit returns nil where there is none, or none that lives.
+func (m *monitor) findInit() (*sandbox.Init, error) {
+	pidfd, err := m.pause.Take(keptInit)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	first, err := sandbox.FoundInit(pidfd)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil, pidfd.Close()
+	}
+	return first, err
+}
+
+// watchInit: its death ends all containers. It is the sandbox's death, as under a
+// kubelet, where pause is this process.
+func (m *monitor) watchInit(first *sandbox.Init) {
+	if first.Wait() == nil && !m.board.leaving.Load() {
+		unix.Kill(m.pauseID, unix.SIGKILL)
+	}
+}
+
+// pidNamespace is where the shared one can be joined, or empty.
+func (m *monitor) pidNamespace() string {
+	if m.init == nil {
+		return ""
+	}
+	return sandbox.NamespacePath(m.init.PID, "pid")
+}
+
+// endInit ends all that is left in the shared namespace.
+func (m *monitor) endInit() error {
+	if m.init == nil {
+		return nil
+	}
+	return m.init.Kill()
+}
+
+// reapShared waits until the killed namespace is empty: its first process ends
+// when all others are reaped, which those do that this process would leave to the
+// machine's init only when that one comes round to it.
+func (m *monitor) reapShared() {
+	if m.init == nil {
+		return
+	}
+	for deadline := time.Now().Add(killTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for pid := 1; pid > 0; pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil) {
+			if pid == m.init.PID {
+				return
+			}
+		}
+		if m.init.Ended() {
+			return // an earlier monitor's child
+		}
+	}
+}
+
+// endRest kills what a container leaves behind in a PID namespace that is not its
+// own, where it would live on (containerd, ShouldKillAllOnExit).
+func (m containers) endRest(a *attempt) {
+	if m.ownPIDs() {
+		return
+	}
+	if err := sandbox.KillCgroup(sandbox.ContainerPath(m.store.Instance, m.uid(), a.id), killTimeout); err != nil {
+		fmt.Fprintf(os.Stderr, "podrun: end container %s: %v\n", a.id, err)
+	}
+}
