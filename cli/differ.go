@@ -1,73 +1,29 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
-	"reflect"
-	"slices"
 	"strings"
 
-	"podrun/state"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"podrun/monitor"
+	"podrun/pod"
 )
 
-// differences names the fields in which two manifests of a pod differ.
-func differences(old, new *state.Record) []string {
-	var paths []string
-	compare(&paths, "", comparable(old), comparable(new))
-	return paths
-}
-
-// comparable is what the user gave of a record, as plain JSON values.
-func comparable(r *state.Record) any {
-	p := r.Pod.DeepCopy()
-	p.UID = ""
-	data, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"labels": p.Labels, "annotations": p.Annotations},
-		"spec":     p.Spec,
-	})
-	if err != nil {
-		return nil
+// differLines shows what differs, a line each.
+func differLines(list []pod.Difference) string {
+	var b strings.Builder
+	for _, d := range list {
+		fmt.Fprintf(&b, "  %s: %s -> %s\n", d.Path, show(d.Old), show(d.New))
 	}
-	var v any
-	if json.Unmarshal(data, &v) != nil {
-		return nil
-	}
-	return v
-}
-
-func compare(paths *[]string, path string, a, b any) {
-	if reflect.DeepEqual(a, b) {
-		return
-	}
-	am, aok := a.(map[string]any)
-	bm, bok := b.(map[string]any)
-	if aok && bok {
-		keys := slices.Sorted(maps.Keys(am))
-		for k := range bm {
-			if _, ok := am[k]; !ok {
-				keys = append(keys, k)
-			}
-		}
-		slices.Sort(keys)
-		for _, k := range keys {
-			compare(paths, strings.TrimPrefix(path+"."+k, "."), am[k], bm[k])
-		}
-		return
-	}
-	al, aok := a.([]any)
-	bl, bok := b.([]any)
-	if aok && bok && len(al) == len(bl) {
-		for i := range al {
-			compare(paths, fmt.Sprintf("%s[%d]", path, i), al[i], bl[i])
-		}
-		return
-	}
-	*paths = append(*paths, path+": "+show(a)+" -> "+show(b))
+	return b.String()
 }
 
 // show is a value, if it is a short one.
-
 func show(v any) string {
 	if v == nil {
 		return "(unset)"
@@ -79,6 +35,53 @@ func show(v any) string {
 	return string(text)
 }
 
-func changedError(name string, diff []string) error {
-	return fmt.Errorf("pod %s runs with another manifest:\n  %s\nuse --replace to take it down and make it anew", name, strings.Join(diff, "\n  "))
+// changedError says why a pod cannot go on by another manifest.
+func changedError(name string, list []pod.Difference, errs field.ErrorList) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "pod %s runs with another manifest:\n%s", name, differLines(list))
+	if len(errs) > 0 {
+		b.WriteString("of which a pod that runs cannot take:\n")
+	}
+	for _, e := range errs {
+		fmt.Fprintf(&b, "  %s: %s\n", e.Field, e.Detail)
+	}
+	return errors.New(b.String() + "use --replace to take it down and make it anew; nothing was changed")
+}
+
+// applyChange asks the pod's monitor to go on by the changed manifest.
+func (l *launch) applyChange(ctx context.Context) error {
+	encoded, err := l.change.Marshal()
+	if err != nil {
+		return fmt.Errorf("encode pod %s: %w", l.name(), err)
+	}
+	var answer monitor.Answer
+	err = monitor.Ask(ctx, l.store, l.record.UID(), monitor.Request{Pod: encoded}, func(u monitor.Update) bool {
+		if u.Answer != nil {
+			answer = *u.Answer
+		}
+		return u.Answer == nil
+	})
+	switch {
+	case errors.Is(err, monitor.ErrNoMonitor):
+		return fmt.Errorf("pod %s has come to its end meanwhile: 'podrun up' again", l.name())
+	case err != nil:
+		return fmt.Errorf("change pod %s: %w", l.name(), err)
+	case answer.Error != "":
+		return fmt.Errorf("change pod %s: %s", l.name(), answer.Error)
+	}
+	l.notef("pod %s goes on with another manifest:\n%s", l.name(), differLines(pod.Differences(l.record.Pod, l.change)))
+	return nil
+}
+
+// changedImages are the containers that get another image.
+func changedImages(old, updated *v1.PodSpec) []v1.Container {
+	var list []v1.Container
+	for _, pair := range [][2][]v1.Container{{old.InitContainers, updated.InitContainers}, {old.Containers, updated.Containers}} {
+		for i := range pair[1] {
+			if pair[0][i].Image != pair[1][i].Image {
+				list = append(list, pair[1][i])
+			}
+		}
+	}
+	return list
 }

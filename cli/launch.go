@@ -25,6 +25,7 @@ type launch struct {
 	old     *monitor.Found // of the same name, to be removed first
 	again   bool           // the record is stored; only the sandbox is gone
 	kept    bool           // it runs, or comes up, already: only wait
+	change  *v1.Pod        // the manifest that it is to go on by; nil: its own
 	status  *v1.PodStatus
 	warning string // the last one
 	keepers *state.Held
@@ -44,6 +45,9 @@ func (l *launch) run(ctx context.Context) error {
 
 // start makes the sandbox, unless there is one: then there is no pause to hear of.
 func (l *launch) start(ctx context.Context) (*sandbox.Pause, error) {
+	if l.change != nil {
+		return nil, l.applyChange(ctx)
+	}
 	if l.kept {
 		return nil, nil
 	}
@@ -143,9 +147,12 @@ func mayFinish(p *v1.Pod) bool {
 
 func (l *launch) running(line *line) error {
 	line.clear()
-	if l.kept {
+	switch {
+	case l.change != nil:
+		l.printf("pod/%s configured\n", l.name())
+	case l.kept:
 		l.printf("pod/%s unchanged (%s)\n", l.name(), l.status.Phase)
-	} else {
+	default:
 		l.printf("pod/%s running\n", l.name())
 	}
 	for _, gate := range shutGates(l.record.Pod, l.status) {
@@ -155,9 +162,12 @@ func (l *launch) running(line *line) error {
 }
 
 func (l *launch) completed() {
-	if l.kept {
+	switch {
+	case l.change != nil:
+		l.printf("pod/%s configured\n", l.name())
+	case l.kept:
 		l.printf("pod/%s unchanged (%s)\n", l.name(), l.status.Phase)
-	} else {
+	default:
 		l.printf("pod/%s completed\n", l.name())
 	}
 }
@@ -308,6 +318,9 @@ func (l *launch) abandoned(pause *sandbox.Pause) error {
 
 // interrupted takes the pod down again: Ctrl-C during up leaves nothing.
 func (l *launch) interrupted() error {
+	if l.change != nil {
+		return &exitError{exitInterrupted, fmt.Errorf("interrupted: pod %s stays, and goes on with its change", l.name())}
+	}
 	l.notef("interrupted: taking pod %s down\n", l.name())
 	at := int64(0)
 	f, err := monitor.FindByName(l.store, l.record.Pod.Namespace, l.record.Pod.Name)

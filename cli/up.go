@@ -15,6 +15,7 @@ import (
 
 	"podrun/manifest"
 	"podrun/monitor"
+	"podrun/pod"
 	"podrun/state"
 )
 
@@ -162,15 +163,19 @@ func (u *up) run(ctx context.Context) error {
 func (u *up) makeImagesPresent(ctx context.Context, fresh []*launch) error {
 	var wanted []wantedImage
 	for _, l := range fresh {
-		if l.kept {
+		spec := &l.record.Pod.Spec
+		containers := slices.Concat(spec.InitContainers, spec.Containers)
+		if l.change != nil {
+			containers = changedImages(spec, &l.change.Spec)
+		}
+		if l.kept && (l.change == nil || len(containers) == 0) {
 			continue
 		}
-		spec := &l.record.Pod.Spec
 		credentials, unread := monitor.Credentials(u.store, l.record.Pod, u.objects.Secrets)
 		for _, err := range unread {
 			u.notef("pod %s: %v\n", l.name(), err)
 		}
-		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		for _, c := range containers {
 			policy := c.ImagePullPolicy
 			if u.options.pull != "" {
 				policy = v1.PullPolicy(u.options.pull)
@@ -205,13 +210,22 @@ func (u *up) settle(r *state.Record) (*launch, error) {
 	case f.Doomed(), f.Status.Stop != nil, u.options.replace:
 		return &launch{up: u, record: r, old: f}, nil
 	}
-	if diff := differences(f.Record, r); len(diff) > 0 {
-		return nil, changedError(name, diff)
+	kept := f.Kept && !f.Status.Ended
+	diff := pod.Differences(f.Record.Pod, r.Pod)
+	if len(diff) > 0 {
+		if errs := pod.CheckChange(f.Record.Pod, r.Pod); len(errs) > 0 || !kept && !f.Lost() {
+			return nil, changedError(name, diff, errs)
+		}
 	}
-	if f.Lost() {
+	switch {
+	case f.Lost():
+		if len(diff) > 0 {
+			f.Record.Pod = pod.Changed(f.Record.Pod, r.Pod)
+		}
 		return &launch{up: u, record: f.Record, again: true}, nil
-	}
-	if f.Kept && !f.Status.Ended {
+	case kept && len(diff) > 0:
+		return &launch{up: u, record: f.Record, kept: true, change: r.Pod}, nil
+	case kept:
 		return &launch{up: u, record: f.Record, kept: true}, nil
 	}
 	u.printf("pod/%s unchanged (%s)\n", name, f.Status.Status.Phase)

@@ -212,7 +212,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		return nil, err
 	}
 	env, err := manifest.Environment(manifest.EnvSource{
-		Pod: m.pod, Container: c, References: objects, Allocatable: m.allocatable, File: m.volumes.OpenFile,
+		Pod: m.current(), Container: c, References: objects, Allocatable: m.allocatable, File: m.volumes.OpenFile,
 	})
 	if err != nil {
 		// Of a valid manifest: an object, a key or a file that is not there yet.
@@ -223,7 +223,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		return nil, err
 	}
 	return &runtime.Spec{
-		ID: a.id, Pod: m.pod, Container: c,
+		ID: a.id, Pod: m.current(), Container: c,
 		Image: runtime.Image{
 			Entrypoint: img.Config.Entrypoint, Cmd: img.Config.Cmd, Env: img.Config.Env,
 			WorkingDir: img.Config.WorkingDir, User: img.Config.User,
@@ -233,7 +233,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		Binds: binds, Shm: m.shm, PausePID: m.pauseID, PIDs: m.pidNamespace(),
 		Cgroup:      sandbox.ContainerPath(m.store.Instance, m.uid(), a.id),
 		SeccompDirs: m.seccompDirs(),
-		OOMScore:    runtime.OOMScore(m.pod.Status.QOSClass, m.pod, c, machineMemory()),
+		OOMScore:    runtime.OOMScore(m.pod.Status.QOSClass, m.current(), c, machineMemory()),
 	}, nil
 }
 

@@ -35,6 +35,9 @@ type Request struct {
 	// Refresh makes the pod follow the kept objects that it refers to. It is
 	// answered when it does.
 	Refresh bool `json:"refresh,omitempty"`
+	// Pod is a changed manifest of the pod in the API's protobuf. It is answered
+	// when the pod goes on by it; it may be asked again.
+	Pod []byte `json:"pod,omitempty"`
 	// Attach is answered in a way of its own; see [AttachTo].
 	Attach *Attach `json:"attach,omitempty"`
 	// Condition is to be set, such as one that a readiness gate waits for.
@@ -197,8 +200,8 @@ const sendTimeout = 2 * time.Second
 // acceptGap is the wait after an accept that failed.
 const acceptGap = 100 * time.Millisecond
 
-// A request is small; what is longer is no request.
-const maxRequest = 64 << 10
+// A request has one pod at most, which the API limits to 1.5 MiB; what is longer is no request.
+const maxRequest = 4 << 20
 
 func (m *monitor) answer(conn *net.UnixConn) {
 	defer conn.Close()
@@ -211,14 +214,10 @@ func (m *monitor) answer(conn *net.UnixConn) {
 	if err != nil || json.Unmarshal(line, &r) != nil {
 		return
 	}
-	if r.Refresh {
-		<-m.lives
-		answer := &Answer{}
-		if err := m.refresh(); err != nil {
-			answer.Error = err.Error()
-		}
+	if r.Refresh || r.Pod != nil {
+		answer := m.apply(r)
 		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
-		json.NewEncoder(conn).Encode(Update{Answer: answer})
+		json.NewEncoder(conn).Encode(Update{Answer: &answer})
 		return
 	}
 	if r.Attach != nil {
@@ -238,6 +237,19 @@ func (m *monitor) answer(conn *net.UnixConn) {
 			return
 		}
 	}
+}
+
+// apply does what is answered once it is done.
+func (m *monitor) apply(r Request) Answer {
+	<-m.lives
+	act := m.refresh
+	if r.Pod != nil {
+		act = func() error { return m.change(r.Pod) }
+	}
+	if err := act(); err != nil {
+		return Answer{Error: err.Error()}
+	}
+	return Answer{}
 }
 
 // ownPeer refuses anybody but root and the monitor's own user.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"podrun/netns"
 	"podrun/sandbox"
@@ -71,8 +72,14 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 		return nil, err
 	}
 	defer lock.Close()
-	if _, err := s.ReadRecord(r.UID()); errors.Is(err, os.ErrNotExist) {
+	stored, err := s.ReadRecord(r.UID())
+	if errors.Is(err, os.ErrNotExist) {
 		return nil, errors.Join(ErrRemoved, removeAll(s.RunDir(r.UID())))
+	}
+	if err == nil && !equality.Semantic.DeepEqual(stored.Pod, r.Pod) { // its manifest has changed
+		if err := s.WriteRecord(r); err != nil {
+			return nil, fmt.Errorf("store the pod's record: %w", err)
+		}
 	}
 	t, err := NewTeardown(s, state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}, r)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/runc/libcontainer/system"
@@ -55,7 +56,8 @@ type monitor struct {
 	shm     string
 	files   podFiles
 	address podAddresses
-	pod     *v1.Pod // the record's, with the addresses in its status
+	pod     *v1.Pod // the record's, with the addresses in its status; see current
+	changed atomic.Pointer[v1.Pod]
 	life    *pod.Life
 	board   board
 	events  recorder
@@ -68,6 +70,8 @@ type monitor struct {
 	building   sync.Mutex    // of rebuild and of what mounts
 	background chan struct{} // from build on; closed when what it left in the background is done
 	failed     error         // of the background
+
+	changing sync.Mutex // of change
 
 	abandon context.CancelCauseFunc // ends the life and leaves the pod as it is
 

@@ -71,7 +71,7 @@ func (m *monitor) refresh() error {
 	if err != nil {
 		return err
 	}
-	err = m.volumes.Refresh(m.pod, objects.ConfigMaps, objects.Secrets)
+	err = m.volumes.Refresh(m.current(), objects.ConfigMaps, objects.Secrets)
 	if err != nil {
 		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "FailedMount", Message: err.Error()})
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 // attemptContext ends when its attempt does.
@@ -20,12 +22,13 @@ func (s *state) intend(a action, now time.Time) {
 	case actPrepare:
 		if c.Stage == stageExited {
 			c.Attempt++
-			if c.Again != againAll {
+			if c.Again != againAll && c.Again != againReplaced {
 				c.Crash = c.Crash.next(c.FinishedAt, now)
 			}
 			c.ProbeKilled = false
 		}
 		c.Stage, c.flight, c.pulling = stagePreparing, true, false
+		c.Made, c.Replaced = c.spec.Image, false
 		c.NotBefore = Deadline{}
 		c.asked, c.killAgain, c.residue = time.Time{}, time.Time{}, nil
 	case actStart:
@@ -48,18 +51,18 @@ func (l *Life) act(ctx context.Context, a action) {
 	c, attempt, r := a.on, a.on.Attempt, l.cfg.Runtime
 	switch a.kind {
 	case actPrepare:
-		work, dirty := l.attempt(ctx, c), c.Dirty
+		work, spec, dirty := l.attempt(ctx, c), c.spec, c.Dirty
 		l.fly(func() func(*state, time.Time) {
 			pulling := func() {
 				l.post(message{apply: func(s *state, now time.Time) { s.observePull(c, attempt, now) }})
 			}
-			p := prepare(work, r, c, preparing{attempt, dirty, pulling})
+			p := prepare(work, r, spec, preparing{attempt, dirty, pulling})
 			return func(s *state, now time.Time) { s.observePrepared(c, p, now) }
 		})
 	case actStart:
 		work := l.attempt(ctx, c)
 		l.fly(func() func(*state, time.Time) {
-			id, at, err := r.Start(work, c.spec.Name, attempt)
+			id, at, err := r.Start(work, c.Name, attempt)
 			return func(s *state, now time.Time) { s.observeStarted(c, id, at, err, now) }
 		})
 	case actTerminate, actKill:
@@ -68,20 +71,21 @@ func (l *Life) act(ctx context.Context, a action) {
 			signal = r.Kill
 		}
 		l.fly(func() func(*state, time.Time) {
-			err := signal(c.spec.Name, attempt)
+			err := signal(c.Name, attempt)
 			return func(s *state, now time.Time) { s.observeSignalled(c, a.kind, attempt, err, now) }
 		})
 	case actRemove:
+		spec := c.spec
 		l.fly(func() func(*state, time.Time) {
-			err := remove(r, c, attempt)
+			err := remove(r, spec, attempt)
 			return func(s *state, now time.Time) { s.observeRemoved(c, err, now) }
 		})
 	case actCancel:
 		l.attempts[c].cancel()
 	case actProbe:
-		work := l.attempt(ctx, c)
+		work, on := l.attempt(ctx, c), &container{spec: c.spec, init: c.init} // as it is now
 		l.fly(func() func(*state, time.Time) {
-			v := l.probe(work, c, a.probe, attempt)
+			v := l.probe(work, on, a.probe, attempt)
 			return func(s *state, now time.Time) { s.observeProbe(c, a.probe, attempt, v, now) }
 		})
 	}
@@ -128,25 +132,25 @@ type preparing struct {
 
 // prepare ensures the image and creates the process. What a failed creation
 // leaves is removed at once.
-func prepare(ctx context.Context, r Runtime, c *container, p preparing) preparation {
+func prepare(ctx context.Context, r Runtime, c *v1.Container, p preparing) preparation {
 	if p.dirty {
 		if err := remove(r, c, p.attempt); err != nil {
 			return preparation{step: stepCreate, err: err, dirty: err}
 		}
 	}
-	image, err := r.Image(ctx, c.spec, p.pulling)
+	image, err := r.Image(ctx, c, p.pulling)
 	if err != nil {
 		return preparation{step: stepImage, err: err}
 	}
-	if err := r.Create(ctx, c.spec, p.attempt); err != nil {
+	if err := r.Create(ctx, c, p.attempt); err != nil {
 		return preparation{image: image, step: stepCreate, err: err, dirty: remove(r, c, p.attempt)}
 	}
 	return preparation{image: image}
 }
 
-func remove(r Runtime, c *container, attempt int) error {
-	if err := r.Remove(c.spec.Name, attempt); err != nil {
-		return fmt.Errorf("remove container %s: %w", c.spec.Name, err)
+func remove(r Runtime, c *v1.Container, attempt int) error {
+	if err := r.Remove(c.Name, attempt); err != nil {
+		return fmt.Errorf("remove container %s: %w", c.Name, err)
 	}
 	return nil
 }

@@ -52,6 +52,8 @@ const (
 	againSandbox again = "sandbox"
 	// againAll: a restart rule has made all containers begin anew.
 	againAll again = "all"
+	// againReplaced: its definition has changed.
+	againReplaced again = "replaced"
 )
 
 // Record is what is known of one container.
@@ -62,10 +64,12 @@ type Record struct {
 	Stage   stage `json:"stage,omitempty"`
 	// ContainerID is that of the last container that started, Image and ImageID
 	// those of the last one that was created.
-	ContainerID string    `json:"containerID,omitempty"`
-	Image       string    `json:"image,omitempty"`
-	ImageID     string    `json:"imageID,omitempty"`
-	StartedAt   time.Time `json:"startedAt,omitzero"`
+	ContainerID string `json:"containerID,omitempty"`
+	Image       string `json:"image,omitempty"`
+	ImageID     string `json:"imageID,omitempty"`
+	// Made is the image as the spec named it when the attempt in hand was begun.
+	Made      string    `json:"made,omitempty"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
 	// Started: the startup probe succeeded, or there is none.
 	Started bool `json:"started,omitempty"`
 	// Ready is the last verdict of the readiness probe, or Started without one.
@@ -75,6 +79,8 @@ type Record struct {
 	Previous *v1.ContainerStateTerminated `json:"previous,omitempty"`
 	// FinishedAt is Last's time in full precision.
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
+	// Replaced: the attempt in hand is being ended because its definition has changed.
+	Replaced bool `json:"replaced,omitempty"`
 	// Again is set from the end of what it tells of until the container runs again.
 	Again again `json:"again,omitempty"`
 	// Counted: the attempt to come shows in the restart count before it runs.

@@ -46,6 +46,7 @@ func (s *state) elapse(now time.Time) {
 		s.elapseRestart(now)
 		return
 	}
+	s.follow(now)
 	if s.finished() {
 		s.ending = &Ending{Deadline: after(now, s.gracePeriod())}
 		s.announceEnd(now)

@@ -54,8 +54,8 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 		return
 	}
 	c.Stage = stageWaiting
-	if s.closing || s.halting() {
-		return
+	if s.closing || s.halting() || c.Made != c.spec.Image {
+		return // and if there is another image now, that is tried at once
 	}
 	reason := createContainerError
 	if r.step == stepImage {
@@ -212,6 +212,9 @@ func (s *state) end(c *container, e Exit, now time.Time) {
 	c.Stage, c.Removed, c.removals, c.remove = stageExited, false, 0, time.Time{}
 	if !c.lost { // of an earlier sandbox
 		c.Again, c.Counted = "", false
+	}
+	if c.Replaced {
+		c.Again, c.Replaced, c.Crash = againReplaced, false, Backoff{}
 	}
 	c.Started, c.Ready, c.Kill, c.lost, c.resumed = false, false, nil, false, false
 	c.NotBefore = Deadline{}

@@ -84,7 +84,7 @@ func mayRestartAll(spec *v1.PodSpec) bool {
 // the kubelet's computePodActions.
 func (s *state) restarts(c *container) bool {
 	switch {
-	case c.Last == nil, c.Again == againAll, c.sidecar():
+	case c.Last == nil, c.Again == againAll, c.Again == againReplaced, c.sidecar():
 		return true
 	case c.init && c.Again == againSandbox:
 		return true

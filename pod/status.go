@@ -178,7 +178,7 @@ func (s *state) waitingState(c *container, now time.Time) *v1.ContainerStateWait
 	case c.Last != nil && held:
 		return &v1.ContainerStateWaiting{Reason: "CrashLoopBackOff",
 			Message: fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", c.NotBefore.Length, c.Name, s.podName())}
-	case c.Last != nil && c.Again != againAll:
+	case c.Last != nil && c.Again != againAll && c.Again != againReplaced:
 		return nil
 	case len(s.init) > 0:
 		return &v1.ContainerStateWaiting{Reason: "PodInitializing"}

@@ -1,0 +1,47 @@
+package monitor
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/pod"
+)
+
+// current is the pod by its present manifest. m.pod is as it was when this
+// monitor began, and as good for all that does not change while a pod runs.
+func (m *monitor) current() *v1.Pod {
+	if p := m.changed.Load(); p != nil {
+		return p
+	}
+	return m.pod
+}
+
+// change makes the pod go on by another manifest. The record is replaced first,
+// by the monitor alone, so that of two changes none is lost; what follows from it
+// is found again by a monitor that begins with the record: the life compares it
+// with what its containers were made of, and build with what the volumes show.
+func (m *monitor) change(encoded []byte) error {
+	var updated v1.Pod
+	if err := updated.Unmarshal(encoded); err != nil {
+		return fmt.Errorf("decode the pod: %w", err)
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	old := m.current().DeepCopy()
+	old.Spec.NodeName = updated.Spec.NodeName // of the machine, not of a manifest
+	if errs := pod.CheckChange(old, &updated); len(errs) > 0 {
+		return errs.ToAggregate()
+	}
+	record := *m.record
+	record.Pod = pod.Changed(old, &updated)
+	record.Pod.Status = v1.PodStatus{}
+	if err := m.store.WriteRecord(&record); err != nil {
+		return fmt.Errorf("store the pod's record: %w", err)
+	}
+	p := record.Pod.DeepCopy()
+	p.Status, p.Spec.NodeName = m.pod.Status, m.pod.Spec.NodeName
+	m.changed.Store(p)
+	m.life.Update(p)
+	return m.refresh() // labels and annotations may be files
+}

@@ -1,0 +1,76 @@
+package pod
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Update makes the life go on by a changed manifest of the same pod, one of which
+// CheckChange does not complain. It returns when the change is saved, or when Run
+// has returned; before Run at once. It may be told of the same manifest again.
+func (l *Life) Update(p *v1.Pod) {
+	saved := make(chan struct{})
+	l.post(message{apply: func(s *state, _ time.Time) { s.update(p) }, saved: saved})
+	select {
+	case <-l.running:
+	default:
+		return
+	}
+	select {
+	case <-saved:
+	case <-l.ended:
+	}
+}
+
+func (s *state) update(p *v1.Pod) {
+	s.pod = p
+	for i, c := range s.init {
+		c.update(&p.Spec.InitContainers[i])
+	}
+	for i, c := range s.app {
+		c.update(&p.Spec.Containers[i])
+	}
+}
+
+// update: another image is not held back by what became of the one before. The
+// kubelet's back-offs go by image, and by the hash of a container's definition.
+func (c *container) update(spec *v1.Container) {
+	if c.spec.Image != spec.Image {
+		c.Pull = Backoff{}
+		switch c.Stage {
+		case stageWaiting:
+			c.NotBefore, c.Failure = Deadline{}, nil
+		case stageExited:
+			c.NotBefore, c.Crash = Deadline{}, Backoff{}
+		}
+	}
+	c.spec = spec
+}
+
+// follow ends what runs by another definition than the manifest's, so that it
+// starts again by that, whatever the restart policy is. What counts is the image
+// (kubelet, HashContainer). An init container that is no sidecar is left to its
+// work. The rule goes by what is kept of each attempt: a change that was saved is
+// followed by the next monitor, too.
+func (s *state) follow(now time.Time) {
+	for _, c := range s.all {
+		if c.Stage != stageRunning || c.lost || c.Kill != nil || c.init && !c.sidecar() {
+			continue
+		}
+		if c.Made != "" && c.Made != c.spec.Image {
+			format := "Container %s definition changed, will be restarted"
+			if c.init {
+				format = "Init container %s definition changed"
+			}
+			s.replace(c, format, now)
+		}
+	}
+}
+
+// replace ends a container, to start it by its new definition.
+func (s *state) replace(c *container, format string, now time.Time) {
+	d := after(now, s.gracePeriod())
+	c.Kill, c.Replaced, c.Ready = &d, true, false
+	s.normal(c, now, "Killing", format, c.Name)
+}
