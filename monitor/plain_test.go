@@ -175,7 +175,7 @@ func TestFailuresHaveTheirReasons(t *testing.T) {
 }
 
 func TestTakePulledOnce(t *testing.T) {
-	m := containers{&monitor{pulled: map[string]bool{}, pod: &v1.Pod{Spec: v1.PodSpec{InitContainers: []v1.Container{{Name: "i"}}, Containers: []v1.Container{{Name: "a"}}}}}}
+	m := containers{&monitor{record: &state.Record{}, pulled: map[string]bool{}, pod: &v1.Pod{Spec: v1.PodSpec{InitContainers: []v1.Container{{Name: "i"}}, Containers: []v1.Container{{Name: "a"}}}}}}
 	m.markPulled()
 	for _, name := range []string{"i", "a"} {
 		if !m.takePulled(name) || m.takePulled(name) {
