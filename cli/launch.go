@@ -192,7 +192,7 @@ func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 	l.status = u.Status
 	line.show("waiting for " + l.expects())
 	v := judge(l.record.Pod, u.Status)
-	if v == failed && len(l.missing[l.name()]) > 0 && onlyMissing(u.Status) {
+	if v == failed && (len(l.missing[l.name()]) > 0 && onlyMissing(u.Status) || awaitsFile(l.record.Pod, u.Status)) {
 		v = waiting
 	}
 	switch v {

@@ -28,3 +28,21 @@ func onlyMissing(s *v1.PodStatus) bool {
 	}
 	return true
 }
+
+// awaitsFile tells whether nothing is wrong but that containers wait for a file of
+// variables, which another one that runs may be about to write.
+func awaitsFile(p *v1.Pod, s *v1.PodStatus) bool {
+	if !onlyMissing(s) || !slices.ContainsFunc(slices.Concat(s.InitContainerStatuses, s.ContainerStatuses), func(c v1.ContainerStatus) bool { return c.State.Running != nil }) {
+		return false
+	}
+	reads := map[string]bool{}
+	for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+		reads[c.Name] = slices.ContainsFunc(c.Env, func(e v1.EnvVar) bool { return e.ValueFrom != nil && e.ValueFrom.FileKeyRef != nil })
+	}
+	for _, f := range failures(s) {
+		if !reads[f.container] {
+			return false
+		}
+	}
+	return true
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -176,4 +177,17 @@ func (s EnvSource) allocatable() v1.ResourceList {
 		}
 	}
 	return list
+}
+
+// Changeable tells whether the Environment of a container may become another without a change of the container
+// itself: it is made of objects, files, labels or annotations.
+func Changeable(c *v1.Container) bool {
+	return len(c.EnvFrom) > 0 || slices.ContainsFunc(c.Env, func(e v1.EnvVar) bool {
+		from := e.ValueFrom
+		if from == nil {
+			return false
+		}
+		return from.ConfigMapKeyRef != nil || from.SecretKeyRef != nil || from.FileKeyRef != nil ||
+			from.FieldRef != nil && strings.HasSuffix(from.FieldRef.FieldPath, "']")
+	})
 }

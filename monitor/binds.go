@@ -14,6 +14,7 @@ import (
 
 	"podrun/image"
 	"podrun/manifest"
+	"podrun/pod"
 	"podrun/runtime"
 	"podrun/volumes"
 )
@@ -21,15 +22,11 @@ import (
 // binds are all files and directories that show up in a container, parents
 // before what lies below them.
 func (m containers) binds(c *v1.Container, id string, img *image.Image, rootfs string, env []v1.EnvVar) ([]runtime.Bind, error) {
-	mounts, err := manifest.ExpandSubPaths(c.VolumeMounts, env)
+	mounted, err := m.mountsOf(c, id, env)
 	if err != nil {
-		return nil, &runtime.ConfigError{Text: err.Error()}
-	}
-	expanded := *c
-	expanded.VolumeMounts = mounts
-	mounted, err := m.volumes.Binds(&expanded, id)
-	if err != nil {
-		return nil, &runtime.ConfigError{Text: err.Error()}
+		// What the variables come to may change while the pod waits.
+		waits := manifest.Changeable(c) && slices.ContainsFunc(c.VolumeMounts, func(v v1.VolumeMount) bool { return v.SubPathExpr != "" })
+		return nil, &pod.Failure{Reason: "CreateContainerConfigError", Err: err, Waits: waits}
 	}
 	var list []runtime.Bind
 	taken := map[string]bool{}
@@ -55,6 +52,17 @@ func (m containers) binds(c *v1.Container, id string, img *image.Image, rootfs s
 	}
 	sort.SliceStable(list, func(i, j int) bool { return len(list[i].Destination) < len(list[j].Destination) })
 	return list, nil
+}
+
+// mountsOf are the container's volumeMounts, their subPaths expanded.
+func (m containers) mountsOf(c *v1.Container, id string, env []v1.EnvVar) ([]volumes.Bind, error) {
+	mounts, err := manifest.ExpandSubPaths(c.VolumeMounts, env)
+	if err != nil {
+		return nil, err
+	}
+	expanded := *c
+	expanded.VolumeMounts = mounts
+	return m.volumes.Binds(&expanded, id)
 }
 
 // ownFiles are those that the kubelet and containerd give every container.

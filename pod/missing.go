@@ -10,8 +10,10 @@ import (
 // containerCreating is the reason of a container that waits for its volumes.
 const containerCreating = "ContainerCreating"
 
-// missingPeriod is how soon a container looks by itself for what it waits for:
-// the kubelet's sync period. Whoever brings it calls Retry.
+// missingPeriod is how soon a container looks by itself for a volume that it
+// waits for: the kubelet's sync period. Whoever brings it calls Retry. What its
+// configuration lacks may also be a file of a running container, which nobody
+// tells of: that it looks for after retryPeriod, as a kubelet.
 const missingPeriod = time.Minute
 
 // observeWaiting takes a failure that something from outside will end. A volume
@@ -19,6 +21,7 @@ const missingPeriod = time.Minute
 func (s *state) observeWaiting(c *container, w *Waiting, now time.Time) {
 	c.NotBefore = after(now, missingPeriod)
 	if w.Reason != containerCreating {
+		c.NotBefore = after(now, retryPeriod)
 		s.warn(c, now, "Failed", "Error: %s", w.Message)
 		return
 	}

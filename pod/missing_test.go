@@ -24,7 +24,7 @@ func TestWaitsForWhatIsMissing(t *testing.T) {
 		l.wantEvent(`Warning Failed spec.containers{web} Error: configmap "c" not found`)
 		// Nobody tells: it looks for itself, but not often.
 		l.set(func() { delete(l.always, "create web") })
-		l.sleep(missingPeriod - time.Second)
+		l.sleep(retryPeriod - time.Second)
 		l.wantState("web", "waiting CreateContainerConfigError", 0)
 		l.sleep(time.Second)
 		l.wantState("web", "running", 0)
