@@ -271,8 +271,8 @@ func imageUser(store *state.Store, images *image.Store, id string) (string, erro
 
 func usesImage(f *monitor.Found, images *image.Store, id string) bool {
 	p := f.Pod()
-	for _, c := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
-		if c.ImageID == id {
+	for _, c := range f.Status.Containers {
+		if c.ImageConfig == id {
 			return true
 		}
 	}

@@ -79,6 +79,15 @@ func isWord(c byte) bool {
 }
 
 // invalidName says what is wrong with a reference that does not parse.
+// Repository is a normalised reference without its tag and digest.
+func Repository(reference string) string {
+	name, _, _ := strings.Cut(reference, "@")
+	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
+		name = name[:colon]
+	}
+	return name
+}
+
 func invalidName(reference string) string {
 	switch {
 	case reference == "":

@@ -176,3 +176,16 @@ func TestRank(t *testing.T) {
 		}
 	}
 }
+
+func TestRepository(t *testing.T) {
+	for reference, want := range map[string]string{
+		"docker.io/library/busybox:latest":         "docker.io/library/busybox",
+		"localhost:5000/a/b":                       "localhost:5000/a/b",
+		"localhost:5000/a/b:1@sha256:0123456789ab": "localhost:5000/a/b",
+		"quay.io/a@sha256:0123456789ab":            "quay.io/a",
+	} {
+		if got := Repository(reference); got != want {
+			t.Errorf("%s: got %s, want %s", reference, got, want)
+		}
+	}
+}

@@ -276,6 +276,23 @@ func (m containers) Start(_ context.Context, container string, number int) (stri
 	return m.containerID(a.id), at, err
 }
 
+// User is who a container runs as; see [pod.Runtime].
+func (m containers) User(container string, number int) *v1.ContainerUser {
+	a := m.find(container, number)
+	if a == nil || a.container == nil {
+		return nil
+	}
+	id, err := a.container.Identity()
+	if err != nil {
+		return nil
+	}
+	user := &v1.LinuxContainerUser{UID: int64(id.UID), GID: int64(id.GID)}
+	for _, g := range id.Groups {
+		user.SupplementalGroups = append(user.SupplementalGroups, int64(g))
+	}
+	return &v1.ContainerUser{Linux: user}
+}
+
 // Terminate sends the stop signal; see [pod.Runtime].
 func (m containers) Terminate(container string, number int) error {
 	if a := m.find(container, number); a != nil && a.container != nil {

@@ -114,6 +114,8 @@ func (f *Found) Pod() *v1.Pod {
 		at := metav1.Now()
 		if f.Status.Stop != nil {
 			at = metav1.NewTime(f.Status.Stop.Deadline.At)
+			grace := int64(f.Status.Stop.Deadline.Length / time.Second)
+			p.DeletionGracePeriodSeconds = &grace
 		}
 		p.DeletionTimestamp = &at
 	}

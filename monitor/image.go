@@ -74,8 +74,14 @@ func (m containers) takePulled(container string) bool {
 	return was
 }
 
+// imageStatus tells of the image as containerd does: its ID is the name with the
+// digest that a registry has under it, or the config's of an image without a name.
 func imageStatus(img *image.Image) pod.ImageStatus {
-	return pod.ImageStatus{ID: img.ID, Ref: img.Reference, Size: img.Size}
+	s := pod.ImageStatus{ID: img.ID, Ref: img.Reference, Config: img.ID, Size: img.Size}
+	if img.Reference != "" && img.Digest != "" {
+		s.ID = image.Repository(img.Reference) + "@" + img.Digest
+	}
+	return s
 }
 
 func imageFailure(err error) error {

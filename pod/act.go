@@ -63,7 +63,13 @@ func (l *Life) act(ctx context.Context, a action) {
 		work := l.attempt(ctx, c)
 		l.fly(func() func(*state, time.Time) {
 			id, at, err := r.Start(work, c.Name, attempt)
-			return func(s *state, now time.Time) { s.observeStarted(c, id, at, err, now) }
+			user := r.User(c.Name, attempt)
+			return func(s *state, now time.Time) {
+				if err == nil {
+					c.User = user
+				}
+				s.observeStarted(c, id, at, err, now)
+			}
 		})
 	case actTerminate, actKill:
 		signal := r.Terminate

@@ -62,11 +62,13 @@ type Record struct {
 	// Attempt is the number of the attempt in hand and Stage how far it has come.
 	Attempt int   `json:"attempt"`
 	Stage   stage `json:"stage,omitempty"`
-	// ContainerID is that of the last container that started, Image and ImageID
-	// those of the last one that was created.
-	ContainerID string `json:"containerID,omitempty"`
-	Image       string `json:"image,omitempty"`
-	ImageID     string `json:"imageID,omitempty"`
+	// ContainerID and User are those of the last container that started, Image,
+	// ImageID and ImageConfig those of the last one that was created.
+	ContainerID string            `json:"containerID,omitempty"`
+	User        *v1.ContainerUser `json:"user,omitempty"`
+	Image       string            `json:"image,omitempty"`
+	ImageID     string            `json:"imageID,omitempty"`
+	ImageConfig string            `json:"imageConfig,omitempty"`
 	// Made is the image as the spec named it when the attempt in hand was begun.
 	Made      string    `json:"made,omitempty"`
 	StartedAt time.Time `json:"startedAt,omitzero"`

@@ -115,6 +115,10 @@ func (m *machine) Start(ctx context.Context, name string, attempt int) (string, 
 	return fmt.Sprintf("podrun://%s-%d", name, attempt), time.Now(), nil
 }
 
+func (m *machine) User(string, int) *v1.ContainerUser {
+	return &v1.ContainerUser{Linux: &v1.LinuxContainerUser{UID: 1000, GID: 7, SupplementalGroups: []int64{7}}}
+}
+
 func (m *machine) Terminate(name string, attempt int) error {
 	if err := m.step(context.Background(), "terminate", name, attempt); err != nil {
 		return err

@@ -44,7 +44,7 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 	c.flight, c.cancelled = false, false
 	c.Dirty = r.dirty != nil
 	if r.image != (ImageStatus{}) {
-		c.Image, c.ImageID = r.image.Ref, r.image.ID
+		c.Image, c.ImageID, c.ImageConfig = r.image.Ref, r.image.ID, r.image.Config
 		s.imageEvent(c, r.image, now)
 	}
 	if r.err == nil {

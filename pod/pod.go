@@ -43,6 +43,8 @@ type Runtime interface {
 	// was released, ended since or not, it then succeeds with the same identity
 	// and time. Its error is told as a StartError.
 	Start(ctx context.Context, container string, attempt int) (containerID string, startedAt time.Time, err error)
+	// User is who the attempt's first process is; nil if that is not known.
+	User(container string, attempt int) *v1.ContainerUser
 	// Terminate sends the image's STOPSIGNAL, or SIGTERM, to the container's init.
 	Terminate(container string, attempt int) error
 	// Kill sends SIGKILL to every process of the container.
@@ -65,8 +67,9 @@ type Prober interface {
 
 // ImageStatus is the image that a container is made from.
 type ImageStatus struct {
-	// ID becomes imageID and Ref image in the container's status.
-	ID, Ref string
+	// ID becomes imageID and Ref image in the container's status. Config is the
+	// digest of the image's config, which it has under every name.
+	ID, Ref, Config string
 	// Pulled says that the image has been pulled, Began and Took when, and Size
 	// is that of the image in bytes.
 	Pulled bool

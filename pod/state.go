@@ -41,6 +41,7 @@ type state struct {
 	closing       bool // Run's context ended: nothing new is begun
 	ended         bool // the life is over, the sandbox is going
 	sandbox       string
+	sums          podSums
 	events        []Event
 	recursive     func(*v1.VolumeMount) bool // Config.RecursiveReadOnly
 }

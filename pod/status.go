@@ -48,6 +48,7 @@ func (s *state) status(old v1.PodStatus, now time.Time) v1.PodStatus {
 		s.settle(&st, old.Conditions)
 	}
 	st.Conditions = s.conditions(&st, old.Conditions, now)
+	st.Resources, st.AllocatedResources = s.resources(st.Phase)
 	if terminal(st.Phase) && s.exist() {
 		// Told when the last container has ended (kubelet, mergePodStatus).
 		st.Phase, st.Reason, st.Message = cmp.Or(old.Phase, v1.PodPending), old.Reason, old.Message
@@ -118,6 +119,14 @@ func (s *state) containerStatus(c *container, now time.Time) v1.ContainerStatus 
 	cs.Started, cs.Ready = &started, c.Stage == stageRunning && c.Ready
 	if c.init && !c.sidecar() {
 		cs.Ready = cs.State.Terminated != nil && cs.State.Terminated.ExitCode == 0
+	}
+	if c.ContainerID != "" {
+		resources := c.spec.Resources // what is not resized has what it asked for
+		cs.Resources, cs.AllocatedResources = &resources, resources.Requests
+		cs.User = c.User
+		if l := c.spec.Lifecycle; l != nil {
+			cs.StopSignal = l.StopSignal
+		}
 	}
 	for _, m := range c.spec.VolumeMounts {
 		vm := v1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -17,7 +18,14 @@ var update = flag.Bool("update", false, "write the golden files")
 // TestStatusDocument pairs a pod in the middle of its life with its status as
 // the API shows it.
 func TestStatusDocument(t *testing.T) {
-	pod := newPod(v1.RestartPolicyAlways, "setup", "|", "web", "crash", "absent", "db")
+	pod := sidecars(newPod(v1.RestartPolicyAlways, "setup", "proxy", "|", "web", "crash", "absent", "db"), "proxy")
+	pod.Generation = 2
+	pod.Spec.ReadinessGates = []v1.PodReadinessGate{{ConditionType: "example.com/gate"}}
+	pod.Spec.InitContainers[1].Resources.Requests = v1.ResourceList{v1.ResourceCPU: resource.MustParse("100m")}
+	pod.Spec.Containers[0].Resources = v1.ResourceRequirements{
+		Requests: v1.ResourceList{v1.ResourceCPU: resource.MustParse("250m"), v1.ResourceMemory: resource.MustParse("16Mi")},
+		Limits:   v1.ResourceList{v1.ResourceMemory: resource.MustParse("32Mi")},
+	}
 	pod.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "data", MountPath: "/data"}, {Name: "conf", MountPath: "/conf", ReadOnly: true}}
 	bubble(t, pod, func(l *test) {
 		l.pulled = true
@@ -26,6 +34,7 @@ func TestStatusDocument(t *testing.T) {
 		l.begin(nil)
 		l.sleep(time.Second)
 		l.exit("setup", Exit{})
+		l.life.SetCondition(v1.PodCondition{Type: "example.com/gate", Status: v1.ConditionFalse, Reason: "Shut"})
 		l.exit("crash", Exit{Code: 1, Message: "why"})
 		l.sleep(time.Second)
 		l.exit("crash", Exit{Signal: 9, OOMKilled: true})

@@ -148,6 +148,15 @@ func Load(root, id string) (*Container, error) {
 // PID of the container's first process, in this PID namespace.
 func (c *Container) PID() int { return c.pid }
 
+// Identity is who the container's first process is.
+func (c *Container) Identity() (Identity, error) {
+	p, err := c.firstProcess()
+	if err != nil {
+		return Identity{}, err
+	}
+	return p.Identity, nil
+}
+
 // StartTime of the first process in clock ticks since boot.
 func (c *Container) StartTime() (uint64, error) {
 	state, err := c.lc.State()
