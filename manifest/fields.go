@@ -154,7 +154,7 @@ refused   spec.volumes[].projected.sources[]  clusterTrustBundle podCertificate 
 refused   spec.volumes[]  nfs iscsi cephfs csi fc flexVolume glusterfs rbd : mount it on the machine and use hostPath
 refused   spec.volumes[]  awsElasticBlockStore azureDisk azureFile cinder flocker gcePersistentDisk photonPersistentDisk portworxVolume quobyte scaleIO storageos vsphereVolume : mount it on the machine and use hostPath
 refused   spec.volumes[]  gitRepo : clone it in an init container, into an emptyDir
-refused   spec.volumes[]  ephemeral : not yet
+honoured  spec.volumes[]  ephemeral
 honoured  spec.volumes[].ephemeral  volumeClaimTemplate
 honoured  spec.volumes[].ephemeral.volumeClaimTemplate  metadata spec
 honoured  spec.volumes[].ephemeral.volumeClaimTemplate.metadata  labels annotations

@@ -61,6 +61,7 @@ type monitor struct {
 	life    *pod.Life
 	board   board
 	events  recorder
+	awaited sync.Map      // claims that others have, by the name that pause will keep them by
 	lives   chan struct{} // closed when there is a life
 	memory  *os.File      // the output positions of all containers
 	init    *sandbox.Init // of a shared PID namespace, or nil

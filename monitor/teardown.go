@@ -85,6 +85,7 @@ func (t Teardown) All() error {
 	if err := together(append(t.sandboxSteps(),
 		step{"remove the logs", func() error { return removeAll(state.LogPath(t.LogDir, t.Ref)) }},
 		step{"remove the containers", func() error { return volumes.RemoveTree(filepath.Join(t.Store.PodDir(t.Ref.UID), "containers")) }},
+		step{"remove the pod's claims", t.removeOwnClaims},
 		step{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
 	)); err != nil {
 		return err

@@ -54,6 +54,11 @@ func (m *monitor) mountVolumes() error {
 	if missing := manifest.MissingVolumes(m.pod, objects); len(missing) > 0 && !m.readStatus().EverStarted {
 		return &missingVolumes{errors.Join(missing...)}
 	}
+	if waits, err := m.useClaims(objects); err != nil {
+		return err
+	} else if len(waits) > 0 {
+		return &missingVolumes{errors.Join(waits...)}
+	}
 	dir := m.store.PodDir(m.uid())
 	m.volumes, err = volumes.Mount(volumes.Spec{
 		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,

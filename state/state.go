@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Config names the three directories that podrun uses.
@@ -74,6 +75,36 @@ func (s *Store) ImageDir() string { return filepath.Join(s.Root, "images") }
 // ClaimDir holds the named volumes of one namespace.
 func (s *Store) ClaimDir(namespace string) string {
 	return filepath.Join(s.Root, "volumes", namespace)
+}
+
+// Volume is a named volume: what a claim of its name shows.
+type Volume struct{ Namespace, Name string }
+
+// Volumes lists the named volumes of a namespace, or of all with "", sorted.
+func (s *Store) Volumes(namespace string) ([]Volume, error) {
+	namespaces := []string{namespace}
+	if namespace == "" {
+		var err error
+		if namespaces, err = entries(filepath.Dir(s.ClaimDir("x"))); err != nil {
+			return nil, err
+		}
+	}
+	var list []Volume
+	for _, ns := range namespaces {
+		if !isEntry(ns) || strings.HasPrefix(ns, ".") {
+			continue
+		}
+		names, err := entries(s.ClaimDir(ns))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if !strings.HasPrefix(name, ".") { // half made or half removed
+				list = append(list, Volume{ns, name})
+			}
+		}
+	}
+	return list, nil
 }
 
 // AddressDir holds the addresses in use, one symlink each.

@@ -11,9 +11,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// claimData is the directory of a claim that containers see. Beside it is room
+// ClaimData is the directory of a claim that containers see. Beside it is room
 // for what podrun has to know of the claim, out of their reach.
-const claimData = "data"
+const ClaimData = "data"
 
 // claim makes the named volume unless it exists. Its mode is that of
 // local-path-provisioner, 0777, so that a server of any user can use it.
@@ -23,7 +23,7 @@ func (s *Spec) claim(name string, source *v1.PersistentVolumeClaimVolumeSource) 
 	if err := checkName("claim", source.ClaimName); err != nil {
 		return volume{}, err
 	}
-	path, err := makeDirectory(filepath.Join(s.Claims, source.ClaimName), claimData, noGroup)
+	path, err := makeDirectory(filepath.Join(s.Claims, source.ClaimName), ClaimData, noGroup)
 	if err == nil && !source.ReadOnly {
 		err = s.giveToGroup(name, path)
 	}
@@ -34,8 +34,8 @@ func (s *Spec) claim(name string, source *v1.PersistentVolumeClaimVolumeSource) 
 // name) with all that it holds. It is idempotent, and removes nothing if
 // something is mounted inside. The claim is gone at once, by a rename to a
 // hidden name; a killed RemoveClaim goes on when it is repeated, and never
-// leaves half of a claim under its name. The caller makes sure that no pod uses
-// the claim.
+// leaves half of a claim under its name. ErrInUse says that a pod has the claim
+// locked; that no pod that is not running needs it, the caller makes sure of.
 func RemoveClaim(dir string) error {
 	dir = filepath.Clean(dir)
 	name := filepath.Base(dir)
@@ -63,6 +63,12 @@ func removeClaim(parent, name string) error {
 	}
 	if len(mounts) > 0 {
 		return fmt.Errorf("%s is a mount point: unmount it and repeat; nothing was removed", mounts[0].Mountpoint)
+	}
+	lock, err := lockClaim(dir, true, false)
+	if err == nil {
+		defer lock.Close()
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	hidden := filepath.Join(parent, "."+name+".removed")
 	if err := RemoveTree(hidden); err != nil {

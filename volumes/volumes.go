@@ -80,7 +80,7 @@ func Mount(s Spec) (*Set, error) {
 		return set, nil
 	}
 	set.volumes = make(map[string]volume, len(s.Pod.Spec.Volumes))
-	used := mounted(&s.Pod.Spec)
+	used := Mounted(&s.Pod.Spec)
 	var failed []error
 	for i := range s.Pod.Spec.Volumes {
 		v := &s.Pod.Spec.Volumes[i]
@@ -101,8 +101,8 @@ func Mount(s Spec) (*Set, error) {
 	return set, nil
 }
 
-// mounted returns the names of the volumes that a container mounts.
-func mounted(pod *v1.PodSpec) map[string]bool {
+// Mounted returns the names of the volumes that a container mounts.
+func Mounted(pod *v1.PodSpec) map[string]bool {
 	names := make(map[string]bool, len(pod.Volumes))
 	for _, containers := range [][]v1.Container{pod.InitContainers, pod.Containers} {
 		for i := range containers {
@@ -128,6 +128,8 @@ func (s *Spec) mount(v *v1.Volume) (volume, error) {
 		return hostPath(v.HostPath)
 	case v.PersistentVolumeClaim != nil:
 		return s.claim(v.Name, v.PersistentVolumeClaim)
+	case v.Ephemeral != nil:
+		return s.ephemeral(v)
 	}
 	return volume{}, errors.New("its kind is not supported: use emptyDir, hostPath, configMap, secret, downwardAPI, projected or persistentVolumeClaim")
 }
