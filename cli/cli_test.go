@@ -36,7 +36,7 @@ func TestHelp(t *testing.T) {
 		if c.Usage == "" || !strings.Contains(out, "podrun "+name+" - "+c.Usage) {
 			t.Errorf("%s --help does not say what it does:\n%s", name, out)
 		}
-		if c.ArgsUsage == "" && len(c.Subcommands) == 0 && !slices.Contains([]string{"version", "image ls"}, name) {
+		if c.ArgsUsage == "" && len(c.Subcommands) == 0 && !slices.Contains([]string{"version", "image ls", "volume ls", "volume prune"}, name) {
 			t.Errorf("%s --help does not say what it takes", name)
 		}
 		for _, f := range c.Flags {
@@ -57,9 +57,10 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// -n is on every command that names pods, and on no other.
+// -n is on every command that names what is in a namespace, and on no other.
 func TestNamespaceFlag(t *testing.T) {
-	named := []string{"up", "ps", "describe", "events", "logs", "exec", "attach", "condition", "down", "get", "validate"}
+	named := []string{"up", "ps", "describe", "events", "logs", "exec", "attach", "condition", "down", "get", "validate",
+		"volume ls", "volume inspect", "volume rm", "volume prune"}
 	eachCommand(newProgram(&app{}).Commands, nil, func(path []string, c *cli.Command) {
 		got := find(c.Flags, "n") != nil && find(c.Flags, "namespace") != nil
 		if want := slices.Contains(named, strings.Join(path, " ")); got != want {
