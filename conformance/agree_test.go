@@ -79,9 +79,43 @@ func TestCorpus(t *testing.T) {
 }
 
 func TestMutatedCorpus(t *testing.T) {
-	c := newTally()
+	c, m := newTally(), mutator{2, map[string]int{}}
 	for _, s := range samples(t) {
-		mutations(clone(s.object), func(what string, data []byte) { c.hold(fmt.Sprintf("%s: %s", s.name, what), data) })
+		m.mutations(clone(s.object), func(what string, data []byte) { c.hold(fmt.Sprintf("%s: %s", s.name, what), data) })
+	}
+	c.report(t)
+}
+
+// full are the pods and objects of testdata, each of which the server takes.
+func full(t *testing.T) []sample {
+	data, err := os.ReadFile("testdata/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := objects("full.yaml", data)
+	if err != nil || len(list) < 5 {
+		t.Fatal(len(list), err)
+	}
+	for _, s := range list {
+		if v := server(encode(t, s.object)); !v.ok() {
+			t.Errorf("%s %v: the server refuses it: %v", s.name, s.object["metadata"], v.complaints)
+		}
+	}
+	return list
+}
+
+func TestFull(t *testing.T) {
+	c := newTally()
+	for _, s := range full(t) {
+		c.hold(s.name, encode(t, s.object))
+	}
+	c.report(t)
+}
+
+func TestMutatedFull(t *testing.T) {
+	c, m := newTally(), mutator{1, map[string]int{}}
+	for _, s := range full(t) {
+		m.mutations(clone(s.object), func(what string, data []byte) { c.hold(fmt.Sprintf("%s: %s", s.name, what), data) })
 	}
 	c.report(t)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,11 +17,23 @@ var wrongValues = []any{
 	nil, []any{}, map[string]any{}, []any{"x"}, []any{""}, map[string]any{"x": "y"}, []any{map[string]any{}},
 }
 
-// mutations calls visit with each change of an object: at each place every wrong value, nothing, one more of the same, and
-// a field that nobody knows.
-func mutations(object map[string]any, visit func(what string, data []byte)) {
+// mutator changes objects at each place: to every wrong value, to nothing, to one more of the same, with a field that
+// nobody knows. What it has done enough times to a field, it leaves out for further ones.
+type mutator struct {
+	enough int
+	done   map[string]int
+}
+
+var indices = regexp.MustCompile(`\[\d+\]`)
+
+// mutations calls visit with each changed object.
+func (m *mutator) mutations(object map[string]any, visit func(what string, data []byte)) {
 	var walk func(value any, path string, set func(any), drop func())
 	show := func(what string) {
+		key := fmt.Sprint(object["kind"], indices.ReplaceAllString(what, "[]"))
+		if m.done[key]++; m.done[key] > m.enough {
+			return
+		}
 		data, err := json.Marshal(object)
 		if err != nil {
 			panic(err)

@@ -90,6 +90,13 @@ func setContainerDefaults(c *v1.Container, hostNetwork bool) {
 			setFieldDefaults(from.FieldRef)
 		}
 	}
+	if l := c.Lifecycle; l != nil {
+		for _, h := range []*v1.LifecycleHandler{l.PostStart, l.PreStop} {
+			if h != nil {
+				setHTTPDefaults(h.HTTPGet)
+			}
+		}
+	}
 	for _, p := range []*v1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
 		setProbeDefaults(p)
 	}
@@ -126,9 +133,13 @@ func setProbeDefaults(p *v1.Probe) {
 	fill(&p.PeriodSeconds, 10)
 	fill(&p.SuccessThreshold, 1)
 	fill(&p.FailureThreshold, 3)
-	if p.HTTPGet != nil {
-		fill(&p.HTTPGet.Path, "/")
-		fill(&p.HTTPGet.Scheme, v1.URISchemeHTTP)
+	setHTTPDefaults(p.HTTPGet)
+}
+
+func setHTTPDefaults(get *v1.HTTPGetAction) {
+	if get != nil {
+		fill(&get.Path, "/")
+		fill(&get.Scheme, v1.URISchemeHTTP)
 	}
 }
 
@@ -148,6 +159,12 @@ func setVolumeDefaults(v *v1.Volume) {
 	if v.DownwardAPI != nil {
 		point(&v.DownwardAPI.DefaultMode, v1.DownwardAPIVolumeSourceDefaultMode)
 		setDownwardDefaults(v.DownwardAPI.Items)
+	}
+	if e := v.Ephemeral; e != nil && e.VolumeClaimTemplate != nil {
+		setClaimDefaults(&e.VolumeClaimTemplate.Spec)
+	}
+	if v.Image != nil {
+		fill(&v.Image.PullPolicy, v1.PullIfNotPresent)
 	}
 	if v.Projected != nil {
 		point(&v.Projected.DefaultMode, v1.ProjectedVolumeSourceDefaultMode)
@@ -183,8 +200,8 @@ func setSecretDefaults(s *v1.Secret) {
 	s.StringData = nil
 }
 
-func setClaimDefaults(c *v1.PersistentVolumeClaim) {
-	point(&c.Spec.VolumeMode, v1.PersistentVolumeFilesystem)
+func setClaimDefaults(spec *v1.PersistentVolumeClaimSpec) {
+	point(&spec.VolumeMode, v1.PersistentVolumeFilesystem)
 }
 
 func fill[T comparable](field *T, value T) {

@@ -178,7 +178,7 @@ func (p *parser) claim(v document.Value) {
 	c := &v1.PersistentVolumeClaim{}
 	r := p.read(v, "PersistentVolumeClaim", c, claimFields())
 	c.Status = v1.PersistentVolumeClaimStatus{}
-	setClaimDefaults(c)
+	setClaimDefaults(&c.Spec)
 	r.check(check.Claim(c))
 	if p.keep(r, c) {
 		p.objects.Claims = append(p.objects.Claims, c)
