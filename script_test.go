@@ -287,7 +287,7 @@ func (p *place) environment() []string {
 		"PODRUN_ROOT=" + p.store.Root, "PODRUN_RUN_ROOT=" + p.store.RunRoot, "PODRUN_LOG_DIR=" + p.store.LogDir,
 		"PODRUN_SUBNET=" + p.host.Subnet.String(), "PODRUN_SUBNET6=" + p.host.Subnet6.String(), "PODRUN_LINK_PREFIX=" + p.host.LinkPrefix,
 		"INSTANCE=" + p.store.Instance, "ROOTFS=" + suite.rootfs, "PEER=" + suite.peer,
-		"PATH=" + filepath.Dir(p.binary) + ":" + os.Getenv("PATH"),
+		"PATH=" + filepath.Dir(p.binary) + ":" + suite.dir + ":" + os.Getenv("PATH"),
 	}
 }
 

@@ -81,6 +81,7 @@ type monitor struct {
 
 	mu       sync.Mutex
 	attempts map[string]*attempt // by container ID
+	relays   map[netns.Port]*netns.Relay
 	stopping bool
 	started  bool                  // a container of the pod has run
 	pulled   map[string]bool       // containers whose image up has made present
@@ -130,7 +131,7 @@ func open(store *state.Store, uid string) (*monitor, error) {
 	}
 	m := &monitor{
 		store: store, pause: pause, pauseID: os.Getppid(),
-		attempts: map[string]*attempt{}, pulled: map[string]bool{}, lives: make(chan struct{}),
+		attempts: map[string]*attempt{}, relays: map[netns.Port]*netns.Relay{}, pulled: map[string]bool{}, lives: make(chan struct{}),
 	}
 	m.depart = sync.OnceValue(m.beginDeparture)
 	// The lock is held as long as pause or the monitor lives.
@@ -340,6 +341,7 @@ func (m *monitor) leave() error {
 		a.close()
 	}
 	m.mu.Unlock()
+	m.stopRelays()
 	d := m.depart()
 	if err := d.leftCgroup; err != nil {
 		return err

@@ -64,10 +64,46 @@ func (m *monitor) connect() error {
 	if err := m.reserve(ports); err != nil {
 		return err
 	}
-	return m.host.Attach(netns.Attachment{
+	a := netns.Attachment{
 		UID: m.uid(), NetNS: sandbox.NamespacePath(m.pauseID, "net"), Addr: m.address.v4, Addr6: m.address.v6, Ports: ports,
-	})
+	}
+	return errors.Join(m.host.Attach(a), m.relay(a))
 }
+
+// relay reads the reserved sockets that have to be read, unless it does so already.
+func (m *monitor) relay(a netns.Attachment) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range a.Ports {
+		if !p.Relayed() || m.relays[p] != nil {
+			continue
+		}
+		socket, err := m.pause.Take(keptPort(p))
+		if err != nil {
+			return err
+		}
+		r, err := m.host.Relay(socket, a, p)
+		socket.Close()
+		if err != nil {
+			return err
+		}
+		m.relays[p] = r
+	}
+	return nil
+}
+
+// stopRelays lets go of the host ports, for the end of the pod or its next sandbox.
+func (m *monitor) stopRelays() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p, r := range m.relays {
+		r.Close()
+		delete(m.relays, p)
+	}
+}
+
+// keptPort is the name by which pause keeps a port's reservation.
+func keptPort(p netns.Port) string { return "port/" + p.String() }
 
 // checkFree refuses a pod of the machine's network whose ports somebody else
 // has, before it starts: its own processes will bind them.
@@ -97,7 +133,7 @@ func (m *monitor) reserve(ports []netns.Port) error {
 	}
 	var missing []netns.Port
 	for _, p := range ports {
-		if !held["port/"+p.String()] {
+		if !held[keptPort(p)] {
 			missing = append(missing, p)
 		}
 	}
@@ -107,7 +143,7 @@ func (m *monitor) reserve(ports []netns.Port) error {
 	}
 	var errs []error
 	for i, s := range sockets {
-		errs = append(errs, m.pause.Keep("port/"+missing[i].String(), s), s.Close())
+		errs = append(errs, m.pause.Keep(keptPort(missing[i]), s), s.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -120,6 +120,7 @@ func (m containers) missedExit(name string, number int) pod.Exit {
 // new pause with a new monitor goes on from the record. The lock and the
 // control socket go along, so that nobody sees the pod without a keeper.
 func (m *monitor) replaceSandbox() error {
+	m.stopRelays()
 	if err := errors.Join(m.endInit(), m.clear(), m.host.Disconnect(m.uid()), removeAll(filesDir(m.store, m.uid()))); err != nil {
 		return err
 	}

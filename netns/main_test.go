@@ -241,12 +241,19 @@ const (
 // the address it has for it, over TCP and UDP.
 func (m *machine) serve(ns, addr string) {
 	m.Helper()
+	family := "" // of a wildcard Go makes both
+	switch {
+	case strings.HasPrefix(addr, "0.0.0.0"):
+		family = "4"
+	case strings.HasPrefix(addr, "[::]"):
+		family = "6"
+	}
 	m.must(within(ns, func() error {
-		l, err := net.Listen("tcp", addr)
+		l, err := net.Listen("tcp"+family, addr)
 		if err != nil {
 			return err
 		}
-		u, err := net.ListenPacket("udp", addr)
+		u, err := net.ListenPacket("udp"+family, addr)
 		if err != nil {
 			return err
 		}

@@ -26,12 +26,12 @@ func (e *PortError) Error() string {
 func (e *PortError) Unwrap() error { return unix.EADDRINUSE }
 
 // Reserve takes the ports for a pod by binding a socket to each, in their order.
-// The sockets never listen: connections are led past them by the rules. A
-// reservation lasts as long as somebody keeps its file open; the files are
-// close-on-exec. When a port is taken, the error is a *PortError and nothing is
-// reserved.
+// Connections are led past them by the rules, so they do not listen, except for
+// those of TCP that Relay serves. A reservation lasts as long as somebody keeps its
+// file open; the files are close-on-exec. When a port is taken, the error is a
+// *PortError and nothing is reserved.
 //
-// The sockets lack SO_REUSEADDR, so a bind to all addresses conflicts with a
+// Those that do not listen lack SO_REUSEADDR, so a bind to all addresses conflicts with a
 // socket on any of them, and two pods can never share a port. The kernel in turn
 // gives a reserved port to no outgoing connection. A host port within the
 // ephemeral range (net.ipv4.ip_local_port_range, 32768 to 60999) can be taken
@@ -88,22 +88,39 @@ func bind(p Port) (*os.File, error) {
 			return nil, fmt.Errorf("reserve host port %v: %w", p, os.NewSyscallError("setsockopt", err))
 		}
 	}
-	if domain == unix.AF_INET6 {
-		// The IPv4 half is a reservation of its own.
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-			f.Close()
-			return nil, fmt.Errorf("reserve host port %v: %w", p, os.NewSyscallError("setsockopt", err))
-		}
-	}
-	err = unix.Bind(fd, to)
-	if err == nil {
+	if err = bindTo(fd, to, p); err == nil {
 		return f, nil
 	}
 	f.Close()
+	if domain == unix.AF_INET6 && !HasIPv6() {
+		return nil, fmt.Errorf("reserve host port %v: this machine has no IPv6", p)
+	}
 	if errors.Is(err, unix.EADDRNOTAVAIL) {
 		return nil, fmt.Errorf("reserve host port %v: this machine does not have the address %v", p, p.HostIP)
 	}
 	return nil, fmt.Errorf("reserve host port %v: %w", p, os.NewSyscallError("bind", err))
+}
+
+// bindTo binds the socket, which listens at once if a relay will read it: then the
+// ends of relayed connections need not be in the way of the next pod's, and still
+// nobody gets past it.
+func bindTo(fd int, to unix.Sockaddr, p Port) error {
+	if p.family() == ipv6 {
+		// The IPv4 half is a reservation of its own.
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	if !p.Relayed() || p.protocol() != "TCP" {
+		return unix.Bind(fd, to)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	if err := unix.Bind(fd, to); err != nil {
+		return err
+	}
+	return unix.Listen(fd, unix.SOMAXCONN)
 }
 
 // endpoint is what a reservation is bound to.

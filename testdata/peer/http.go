@@ -48,12 +48,24 @@ func (h *health) good() bool {
 
 func flags(name string) *flag.FlagSet { return flag.NewFlagSet(name, flag.ExitOnError) }
 
-func listen(network, address string) (net.Listener, error) {
-	l, err := net.Listen(network, address)
+func listen(kind, address string) (net.Listener, error) {
+	l, err := net.Listen(network(kind, address), address)
 	if err == nil {
-		fmt.Println("listening", network, l.Addr())
+		fmt.Println("listening", kind, l.Addr())
 	}
 	return l, err
+}
+
+// network keeps to the family of the address: by itself Go takes 0.0.0.0 and [::]
+// for all addresses of both.
+func network(kind, address string) string {
+	switch {
+	case strings.HasPrefix(address, "0.0.0.0:"):
+		return kind + "4"
+	case strings.HasPrefix(address, "[::]:"):
+		return kind + "6"
+	}
+	return kind
 }
 
 func serveHTTP(args []string) error {

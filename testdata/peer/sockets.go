@@ -41,7 +41,7 @@ func serveUDP(args []string) error {
 	f := flags("udp")
 	address := f.String("listen", ":7001", "")
 	f.Parse(args)
-	c, err := net.ListenPacket("udp", *address)
+	c, err := net.ListenPacket(network("udp", *address), *address)
 	if err != nil {
 		return err
 	}
