@@ -106,7 +106,7 @@ func (s *attaching) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return nil
 	case errors.As(err, &not):
-		return fmt.Errorf("attach to pod %s: %s", displayName(p), not.Text)
+		return fmt.Errorf("attach to pod %s: %w", displayName(p), err)
 	case errors.Is(err, monitor.ErrNoMonitor):
 		return fmt.Errorf("pod %s does not run: 'podrun up' starts it again", displayName(p))
 	}

@@ -108,15 +108,6 @@ func (a *app) printLogs(ctx context.Context, s *state.Store, f *monitor.Found, o
 	return errors.Join(followed...)
 }
 
-// containerNames are the names of all containers, in kubectl's order.
-func containerNames(p *v1.Pod) []string {
-	var names []string
-	for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
-		names = append(names, c.Name)
-	}
-	return names
-}
-
 // containerLog is the log of one container of a pod.
 type containerLog struct {
 	store   *state.Store

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -40,20 +41,28 @@ func (a *app) pickContainer(p *v1.Pod, name string) (string, error) {
 			}
 		}
 	}
-	for _, c := range p.Spec.InitContainers {
-		all = append(all, c.Name)
-	}
-	for _, known := range all {
-		if known == name {
-			return name, nil
-		}
+	all = containerNames(p)
+	if slices.Contains(all, name) {
+		return name, nil
 	}
 	return "", fmt.Errorf("pod %s/%s has no container %q; it has: %s", p.Namespace, p.Name, name, strings.Join(all, ", "))
 }
 
+// containerNames are the names of all containers, in kubectl's order.
+func containerNames(p *v1.Pod) []string {
+	var all []string
+	for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+		all = append(all, c.Name)
+	}
+	for _, c := range p.Spec.EphemeralContainers {
+		all = append(all, c.Name)
+	}
+	return all
+}
+
 // containerStatus finds the status of a container, init containers included.
 func containerStatus(s *v1.PodStatus, name string) *v1.ContainerStatus {
-	for _, list := range [][]v1.ContainerStatus{s.ContainerStatuses, s.InitContainerStatuses} {
+	for _, list := range [][]v1.ContainerStatus{s.ContainerStatuses, s.InitContainerStatuses, s.EphemeralContainerStatuses} {
 		for i := range list {
 			if list[i].Name == name {
 				return &list[i]

@@ -25,7 +25,7 @@ func TestPickContainer(t *testing.T) {
 		{name: "the pod's default", containers: []string{"a", "b"}, annotation: "b", want: "b"},
 		{name: "the one asked for", containers: []string{"a", "b"}, annotation: "b", asked: "a", want: "a"},
 		{name: "an init container", containers: []string{"a"}, inits: []string{"i"}, asked: "i", want: "i"},
-		{name: "none of its", containers: []string{"a", "b"}, inits: []string{"i"}, asked: "c", wantErr: `has no container "c"; it has: a, b, i`},
+		{name: "none of its", containers: []string{"a", "b"}, inits: []string{"i"}, asked: "c", wantErr: `has no container "c"; it has: i, a, b`},
 		{name: "a default that is none of its", containers: []string{"a"}, annotation: "c", wantErr: `has no container "c"`},
 		{name: "a pod whose record is gone", wantErr: "has no container"},
 	} {

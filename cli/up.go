@@ -73,9 +73,10 @@ func upCommand(a *app) *cli.Command {
 	}
 }
 
+var pullPolicies = []string{string(v1.PullAlways), string(v1.PullIfNotPresent), string(v1.PullNever)}
+
 func (o *upOptions) check() error {
-	policies := []string{"", string(v1.PullAlways), string(v1.PullIfNotPresent), string(v1.PullNever)}
-	if !slices.Contains(policies, o.pull) {
+	if o.pull != "" && !slices.Contains(pullPolicies, o.pull) {
 		return usagef("--pull %q: want Always, IfNotPresent or Never", o.pull)
 	}
 	if o.maxPIDs < -1 {

@@ -51,7 +51,7 @@ refused   spec  runtimeClassName : every container runs on this machine's kernel
 honoured  spec  resources
 honoured  spec.resources  limits requests
 refused   spec.resources  claims : there is no driver that gives devices out, use a hostPath volume of a privileged container
-refused   spec  ephemeralContainers : not yet: they are added to a running Pod, never written in a manifest
+honoured  spec  ephemeralContainers
 honoured  spec.ephemeralContainers[]  targetContainerName
 
 honoured  spec.securityContext  runAsUser runAsGroup runAsNonRoot supplementalGroups seccompProfile

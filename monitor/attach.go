@@ -244,7 +244,14 @@ type audience struct {
 	mu        sync.Mutex
 	listeners map[*listener]bool
 	over      bool
+	// early is what a container that takes input has said before the first one
+	// came, such as its prompt; of no use to others.
+	early  [2][]byte
+	remark bool
 }
+
+// maxEarly is what an empty pipe holds at least.
+const maxEarly = 32 << 10
 
 // listener is one who is attached.
 type listener struct {
@@ -272,6 +279,10 @@ func (a *audience) join(l *listener) {
 		a.listeners = map[*listener]bool{}
 	}
 	a.listeners[l] = true
+	for s, said := range a.early {
+		l.streams[s].Write(said)
+	}
+	a.early, a.remark = [2][]byte{}, false
 }
 
 func (a *audience) leave(l *listener) {
@@ -302,6 +313,9 @@ const listenTime = 2 * time.Second
 func (a *audience) hear(s logs.Stream, output []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.remark {
+		a.early[s] = append(a.early[s], output[:min(len(output), maxEarly-len(a.early[s]))]...)
+	}
 	for l := range a.listeners {
 		f := l.streams[s]
 		f.SetWriteDeadline(time.Now().Add(listenTime))

@@ -87,8 +87,9 @@ func (m containers) specs() []*v1.Container {
 			all = append(all, &list[i])
 		}
 	}
-	for i := range m.pod.Spec.EphemeralContainers {
-		all = append(all, (*v1.Container)(&m.pod.Spec.EphemeralContainers[i].EphemeralContainerCommon))
+	added := m.current().Spec.EphemeralContainers
+	for i := range added {
+		all = append(all, (*v1.Container)(&added[i].EphemeralContainerCommon))
 	}
 	return all
 }
@@ -222,6 +223,10 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 	if err != nil {
 		return nil, err
 	}
+	pids, err := m.pidNamespace(c)
+	if err != nil {
+		return nil, err
+	}
 	return &runtime.Spec{
 		ID: a.id, Pod: m.current(), Container: c,
 		Image: runtime.Image{
@@ -230,7 +235,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		},
 		Rootfs: rootfs, Hostname: hostname(m.pod), Env: env,
 		Command: manifest.Expand(c.Command, env), Args: manifest.Expand(c.Args, env),
-		Binds: binds, Shm: m.shm, PausePID: m.pauseID, PIDs: m.pidNamespace(),
+		Binds: binds, Shm: m.shm, PausePID: m.pauseID, PIDs: pids,
 		Cgroup:      sandbox.ContainerPath(m.store.Instance, m.uid(), a.id),
 		SeccompDirs: m.seccompDirs(),
 		OOMScore:    runtime.OOMScore(m.pod.Status.QOSClass, m.current(), c, machineMemory()),

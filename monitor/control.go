@@ -40,6 +40,9 @@ type Request struct {
 	Pod []byte `json:"pod,omitempty"`
 	// Attach is answered in a way of its own; see [AttachTo].
 	Attach *Attach `json:"attach,omitempty"`
+	// Ephemeral is a container to add, a v1.EphemeralContainer in protobuf. It is
+	// answered when it is recorded.
+	Ephemeral []byte `json:"ephemeral,omitempty"`
 	// Condition is to be set, such as one that a readiness gate waits for.
 	Condition *v1.PodCondition `json:"condition,omitempty"`
 }
@@ -214,7 +217,7 @@ func (m *monitor) answer(conn *net.UnixConn) {
 	if err != nil || json.Unmarshal(line, &r) != nil {
 		return
 	}
-	if r.Refresh || r.Pod != nil {
+	if r.Refresh || r.Pod != nil || r.Ephemeral != nil {
 		answer := m.apply(r)
 		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
 		json.NewEncoder(conn).Encode(Update{Answer: &answer})
@@ -243,8 +246,11 @@ func (m *monitor) answer(conn *net.UnixConn) {
 func (m *monitor) apply(r Request) Answer {
 	<-m.lives
 	act := m.refresh
-	if r.Pod != nil {
+	switch {
+	case r.Pod != nil:
 		act = func() error { return m.change(r.Pod) }
+	case r.Ephemeral != nil:
+		act = func() error { return m.addEphemeral(r.Ephemeral) }
 	}
 	if err := act(); err != nil {
 		return Answer{Error: err.Error()}

@@ -45,6 +45,7 @@ func keptName(id string, s logs.Stream, end string) string {
 // ends on and closes them.
 func (m *monitor) newOutput(a *attempt, c *v1.Container) (_ *output, _ runtime.Streams, err error) {
 	o := &output{m: m, id: a.id, ended: make(chan struct{})}
+	o.audience.remark = c.Stdin || c.TTY
 	var ends runtime.Streams
 	defer func() {
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
 
 	"podrun/sandbox"
 )
@@ -75,12 +76,29 @@ func (m *monitor) watchInit(first *sandbox.Init) {
 	}
 }
 
-// pidNamespace is where the shared one can be joined, or empty.
-func (m *monitor) pidNamespace() string {
-	if m.init == nil {
-		return ""
+// pidNamespace is the one that a container joins: the shared one, or that of the
+// container which an ephemeral one looks into. It is empty for one of its own.
+func (m containers) pidNamespace(c *v1.Container) (string, error) {
+	if m.init != nil {
+		return sandbox.NamespacePath(m.init.PID, "pid"), nil
 	}
-	return sandbox.NamespacePath(m.init.PID, "pid")
+	target := m.target(c.Name)
+	if target == "" || !m.ownPIDs() {
+		return "", nil
+	}
+	a, _ := m.attachable(target)
+	if a == nil {
+		return "", fmt.Errorf("find the processes of container %s: it is not running", target)
+	}
+	return sandbox.NamespacePath(a.container.PID(), "pid"), nil
+}
+
+// target is the container whose processes an ephemeral one sees.
+func (m containers) target(name string) string {
+	if c := m.ephemeral(name); c != nil {
+		return c.TargetContainerName
+	}
+	return ""
 }
 
 // endInit ends all that is left in the shared namespace.
@@ -113,7 +131,7 @@ func (m *monitor) reapShared() {
 // endRest kills what a container leaves behind in a PID namespace that is not its
 // own, where it would live on (containerd, ShouldKillAllOnExit).
 func (m containers) endRest(a *attempt) {
-	if m.ownPIDs() {
+	if m.ownPIDs() && m.target(a.name) == "" {
 		return
 	}
 	if err := sandbox.KillCgroup(sandbox.ContainerPath(m.store.Instance, m.uid(), a.id), killTimeout); err != nil {

@@ -92,7 +92,7 @@ func (s *state) changeSandbox(now time.Time) {
 	}
 	s.podEvent(now, v1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 	for _, c := range s.all {
-		if c.Again == "" && (c.lost || c.Last != nil) {
+		if c.Again == "" && !c.ephemeral && (c.lost || c.Last != nil) {
 			c.Again = againSandbox
 		}
 	}

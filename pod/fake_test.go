@@ -331,7 +331,7 @@ func (l *test) wait() (Outcome, error) {
 func (l *test) status(name string) v1.ContainerStatus {
 	l.Helper()
 	st := l.life.Status()
-	for _, cs := range slices.Concat(st.InitContainerStatuses, st.ContainerStatuses) {
+	for _, cs := range slices.Concat(st.InitContainerStatuses, st.ContainerStatuses, st.EphemeralContainerStatuses) {
 		if cs.Name == name {
 			return cs
 		}

@@ -62,7 +62,7 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 		reason = errImagePull
 	}
 	w := waiting(r.err, reason, now)
-	if !s.everStarted && !w.Waits {
+	if !s.everStarted && !w.Waits && !c.ephemeral {
 		s.notMade = &NotMade{Container: c.Name, Step: r.step, Reason: w.Reason, Err: r.err}
 		return
 	}
@@ -141,7 +141,7 @@ func (s *state) observeStarted(c *container, id string, at time.Time, err error,
 	if at.IsZero() || at.After(now) {
 		at = now
 	}
-	s.everStarted = true
+	s.everStarted = s.everStarted || !c.ephemeral
 	c.Stage, c.StartedAt, c.Failure, c.resumed = stageRunning, at, nil, false
 	worker := c.init && !c.sidecar()
 	c.Started = worker || c.spec.StartupProbe == nil
@@ -159,13 +159,13 @@ func (s *state) observeStartError(c *container, err error, early *Exit, now time
 	switch {
 	case c.resumed && early != nil:
 		// It had been started by a monitor that died, and has ended since.
-		s.everStarted = true
+		s.everStarted = s.everStarted || !c.ephemeral
 		s.end(c, *early, now)
 	case s.closing:
 		// Whether it was released is for the next monitor to find out.
 	case s.halting():
 		c.Stage = stagePrepared
-	case !s.everStarted:
+	case !s.everStarted && !c.ephemeral:
 		w := waiting(err, startError, now)
 		c.Stage = stagePrepared
 		s.notMade = &NotMade{Container: c.Name, Step: stepStart, Reason: w.Reason, Err: err}
@@ -189,7 +189,7 @@ func (s *state) observeExit(name string, attempt int, e Exit, now time.Time) {
 	case c.Stage == stageStarting && c.flight:
 		c.early = &e
 	case c.Stage == stageStarting, c.Stage == stageRunning:
-		s.everStarted = true
+		s.everStarted = s.everStarted || !c.ephemeral
 		s.end(c, e, now)
 	}
 }

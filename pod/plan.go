@@ -87,6 +87,9 @@ func (s *state) planRemoval(p *plan, c *container, now time.Time) {
 // or of the next one if that lets it, and of the sidecars before; of every
 // container at once when there is no further init container to wait for.
 func (s *state) planPrepare(p *plan, now time.Time) {
+	for _, c := range s.ephemeral {
+		s.planAttempt(p, c, now)
+	}
 	frontier := s.frontier()
 	if frontier < 0 || s.letsNext(s.init[frontier]) {
 		frontier++
@@ -120,6 +123,9 @@ func (s *state) planAttempt(p *plan, c *container, now time.Time) {
 // one that cannot be made means that none will be; those that wait for something
 // from outside it does not wait for.
 func (s *state) planStart(p *plan) {
+	for _, c := range s.ephemeral {
+		s.planRelease(p, c)
+	}
 	for _, c := range s.init {
 		s.planRelease(p, c)
 	}

@@ -86,6 +86,8 @@ func (s *state) restarts(c *container) bool {
 	switch {
 	case c.Last == nil, c.Again == againAll, c.Again == againReplaced, c.sidecar():
 		return true
+	case c.ephemeral:
+		return false
 	case c.init && c.Again == againSandbox:
 		return true
 	case c.init && c.Last.ExitCode == 0 && !s.oomFailed(c):

@@ -22,11 +22,12 @@ const (
 // state is everything the loop knows. It is changed by messages (observe.go) and
 // by the intents of a plan (act.go), and only on the loop's goroutine.
 type state struct {
-	pod     *v1.Pod
-	init    []*container
-	app     []*container
-	all     []*container // both, in the order in which they start
-	started time.Time    // the pod's startTime
+	pod       *v1.Pod
+	init      []*container
+	app       []*container
+	ephemeral []*container
+	all       []*container // those, in the order in which they start
+	started   time.Time    // the pod's startTime
 	// since is started on this process's clock, which nobody can set.
 	since time.Time
 	// custom are the conditions that others have set.
@@ -49,8 +50,9 @@ type state struct {
 // container is one container of the spec and its attempt in hand.
 type container struct {
 	Record
-	spec *v1.Container
-	init bool
+	spec      *v1.Container
+	init      bool
+	ephemeral bool
 
 	// What follows is not kept in a checkpoint.
 
@@ -83,6 +85,9 @@ func newState(pod *v1.Pod, now time.Time) *state {
 		s.app = append(s.app, &container{Record: Record{Name: c.Name}, spec: c})
 	}
 	s.all = append(append(s.all, s.init...), s.app...)
+	for i := range pod.Spec.EphemeralContainers {
+		s.addEphemeral(&pod.Spec.EphemeralContainers[i])
+	}
 	return s
 }
 
@@ -100,8 +105,11 @@ func (c *container) sidecar() bool { return c.init && IsSidecar(c.spec) }
 
 // path is the container's field path in an event.
 func (c *container) path() string {
-	if c.init {
+	switch {
+	case c.init:
 		return fmt.Sprintf("spec.initContainers{%s}", c.Name)
+	case c.ephemeral:
+		return fmt.Sprintf("spec.ephemeralContainers{%s}", c.Name)
 	}
 	return fmt.Sprintf("spec.containers{%s}", c.Name)
 }

@@ -40,6 +40,11 @@ func (s *state) status(old v1.PodStatus, now time.Time) v1.PodStatus {
 	for _, c := range s.app {
 		st.ContainerStatuses = append(st.ContainerStatuses, s.containerStatus(c, now))
 	}
+	for _, c := range s.ephemeral {
+		cs := s.containerStatus(c, now)
+		cs.Started, cs.Ready = nil, false // nobody probes it
+		st.EphemeralContainerStatuses = append(st.EphemeralContainerStatuses, cs)
+	}
 	st.Phase = s.phase(&st, s.ended)
 	if s.ending != nil && s.ending.Reason != "" {
 		st.Phase, st.Reason, st.Message = v1.PodFailed, s.ending.Reason, s.ending.Message

@@ -7,7 +7,7 @@ import (
 )
 
 // Update makes the life go on by a changed manifest of the same pod, one of which
-// CheckChange does not complain. It returns when the change is saved, or when Run
+// CheckChange does not complain, or with more ephemeral containers. It returns when the change is saved, or when Run
 // has returned; before Run at once. It may be told of the same manifest again.
 func (l *Life) Update(p *v1.Pod) {
 	saved := make(chan struct{})
@@ -30,6 +30,11 @@ func (s *state) update(p *v1.Pod) {
 	}
 	for i, c := range s.app {
 		c.update(&p.Spec.Containers[i])
+	}
+	for i := range p.Spec.EphemeralContainers {
+		if e := &p.Spec.EphemeralContainers[i]; s.find(e.Name) == nil {
+			s.addEphemeral(e)
+		}
 	}
 }
 

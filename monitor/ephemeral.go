@@ -1,0 +1,89 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/state"
+)
+
+// AddEphemeral adds a container to a pod that runs. It is in the pod's record
+// when AddEphemeral returns. The error is ErrNoMonitor where nobody keeps the pod.
+func AddEphemeral(ctx context.Context, s *state.Store, uid string, c *v1.EphemeralContainer) error {
+	encoded, err := c.Marshal()
+	if err != nil {
+		return err
+	}
+	return request(ctx, s, uid, Request{Ephemeral: encoded})
+}
+
+// request sends what is answered once.
+func request(ctx context.Context, s *state.Store, uid string, r Request) error {
+	var refused error
+	answered := false
+	err := Ask(ctx, s, uid, r, func(u Update) bool {
+		if u.Answer == nil {
+			return true
+		}
+		answered = true
+		if u.Answer.Error != "" {
+			refused = errors.New(u.Answer.Error)
+		}
+		return false
+	})
+	switch {
+	case err != nil:
+		return err
+	case !answered:
+		return ErrNoMonitor
+	}
+	return refused
+}
+
+// addEphemeral records the container and starts it. Asked again, by a client
+// whose monitor died before it answered, it does nothing.
+func (m *monitor) addEphemeral(encoded []byte) error {
+	c := &v1.EphemeralContainer{}
+	if err := c.Unmarshal(encoded); err != nil {
+		return fmt.Errorf("decode container: %w", err)
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	p := m.current().DeepCopy()
+	for i := range p.Spec.EphemeralContainers {
+		old := &p.Spec.EphemeralContainers[i]
+		if old.Name != c.Name {
+			continue
+		}
+		if was, err := old.Marshal(); err == nil && slices.Equal(was, encoded) {
+			return nil
+		}
+		return fmt.Errorf("the pod has a container %s already", c.Name)
+	}
+	p.Spec.EphemeralContainers = append(p.Spec.EphemeralContainers, *c)
+	p.Generation++
+	record := *m.record
+	record.Pod = p.DeepCopy()
+	record.Pod.Status, record.Pod.Spec.NodeName = v1.PodStatus{}, m.record.Pod.Spec.NodeName
+	if err := m.store.WriteRecord(&record); err != nil {
+		return fmt.Errorf("store the pod's record: %w", err)
+	}
+	m.changed.Store(p)
+	m.life.Update(p)
+	return nil
+}
+
+// ephemeral finds an ephemeral container of the pod; nil if there is none.
+func (m *monitor) ephemeral(name string) *v1.EphemeralContainer {
+	list := m.current().Spec.EphemeralContainers
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
+		}
+	}
+	return nil
+}
