@@ -131,6 +131,42 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// TestLimitsOfThePodItself come before the machine's, but not before the container's own.
+func TestLimitsOfThePodItself(t *testing.T) {
+	s := envSource(t, "resources: {limits: {memory: 1Mi}}, env: [{name: C, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}, "+
+		"{name: M, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}, "+
+		"{name: E, valueFrom: {resourceFieldRef: {resource: limits.ephemeral-storage, divisor: 1Gi}}}]")
+	s.Pod.Spec.Resources = &v1.ResourceRequirements{Limits: v1.ResourceList{
+		v1.ResourceCPU: resource.MustParse("3"), v1.ResourceMemory: resource.MustParse("2Mi"),
+	}}
+	env, err := Environment(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"3", "1", "100"} {
+		if env[i].Value != want {
+			t.Errorf("%s: got %s, want %s", env[i].Name, env[i].Value, want)
+		}
+	}
+}
+
+func TestChangeable(t *testing.T) {
+	for fields, want := range map[string]bool{
+		"": false,
+		"env: [{name: A, value: a}, {name: B, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]": false,
+		"env: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['a']\"}}}]":      true,
+		"env: [{name: A, valueFrom: {secretKeyRef: {name: token, key: p}}}]":                       true,
+		"env: [{name: A, valueFrom: {configMapKeyRef: {name: settings, key: a}}}]":                 true,
+		"env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: p, key: a}}}]":              true,
+		"env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}]":                  false,
+		"envFrom: [{configMapRef: {name: settings}}]":                                              true,
+	} {
+		if got := Changeable(envSource(t, fields).Container); got != want {
+			t.Errorf("%s: got %v, want %v", fields, got, want)
+		}
+	}
+}
+
 func TestEnvironmentComplainsAsTheKubelet(t *testing.T) {
 	for _, tc := range []struct{ fields, want string }{
 		{"envFrom: [{configMapRef: {name: none}}]", `configmap "none" not found`},

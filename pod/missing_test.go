@@ -77,3 +77,17 @@ func TestWaitsOnAfterAKill(t *testing.T) {
 		l.wantState("web", "running", 0)
 	})
 }
+
+// A change of the pod may be what a container waits for: a label that is part of a path.
+func TestChangeEndsTheWait(t *testing.T) {
+	bubble(t, newPod(v1.RestartPolicyAlways, "web"), func(l *test) {
+		l.always["create web"] = &Failure{Reason: "CreateContainerConfigError", Err: errors.New("missing value for A"), Waits: true}
+		l.begin(nil)
+		l.wantState("web", "waiting CreateContainerConfigError", 0)
+		l.set(func() { clear(l.always) })
+		p := l.pod.DeepCopy()
+		p.Labels = map[string]string{"a": "b"}
+		l.update(p)
+		l.wantState("web", "running", 0)
+	})
+}

@@ -40,7 +40,11 @@ func (s *state) update(p *v1.Pod) {
 
 // update: another image is not held back by what became of the one before. The
 // kubelet's back-offs go by image, and by the hash of a container's definition.
+// One that waits may have waited for a label or an annotation.
 func (c *container) update(spec *v1.Container) {
+	if c.Stage == stageWaiting && c.Failure != nil && c.Failure.Waits {
+		c.NotBefore, c.Failure = Deadline{}, nil
+	}
 	if c.spec.Image != spec.Image {
 		c.Pull = Backoff{}
 		switch c.Stage {
