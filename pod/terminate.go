@@ -12,6 +12,9 @@ const minGracePeriod = 2 * time.Second
 // requestStop begins the end of the pod, or hastens it: the earlier end wins.
 // Without a grace period of its own the pod's applies. 0 is at once.
 func (s *state) requestStop(grace *int64, now time.Time) {
+	if grace == nil {
+		grace = s.pod.Spec.TerminationGracePeriodSeconds
+	}
 	length := s.gracePeriod()
 	if grace != nil {
 		length = time.Duration(max(*grace, 0)) * time.Second
@@ -31,8 +34,8 @@ func (s *state) requestStop(grace *int64, now time.Time) {
 	}
 }
 
-// gracePeriod is the pod's own, of at least a second: the kubelet never ends a
-// pod without being told to (calculateEffectiveGracePeriod).
+// gracePeriod is the pod's own where it is not being taken down, and of at least
+// a second: what ends by itself is asked to (kubelet, calculateEffectiveGracePeriod).
 func (s *state) gracePeriod() time.Duration {
 	if g := s.pod.Spec.TerminationGracePeriodSeconds; g != nil {
 		return time.Duration(max(*g, 1)) * time.Second

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"podrun/probe"
+
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -51,6 +53,28 @@ func TestStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestGraceOfNothing: 0 in the spec is a kill at once where the pod is taken
+// down, as the API says; a container that fails its probe is asked first.
+func TestGraceOfNothing(t *testing.T) {
+	pod := newPod(v1.RestartPolicyAlways, "web")
+	pod.Spec.TerminationGracePeriodSeconds = ptr(int64(0))
+	pod.Spec.Containers[0].LivenessProbe = execProbe("alive")
+	bubble(t, pod, func(l *test) {
+		l.deaf["web"] = true
+		l.begin(nil)
+		l.set(func() { l.probes["web alive"] = result(probe.Failure, "dead") })
+		l.sleep(3*time.Second + minGracePeriod - time.Millisecond)
+		l.wantState("web", "running", 0)
+		l.sleep(time.Second)
+		l.wantState("web", "running", 1)
+		began := time.Now()
+		l.life.Stop(nil)
+		if _, err := l.wait(); err != nil || time.Since(began) > 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
 }
 
 func TestStopWhileItEnds(t *testing.T) {
