@@ -42,7 +42,7 @@ ignored   spec  enableServiceLinks : there are no Services
 honoured  spec  hostPID
 honoured  spec  hostIPC
 honoured  spec  shareProcessNamespace
-refused   spec  hostUsers=true : not yet
+honoured  spec  hostUsers
 honoured  spec  os securityContext
 honoured  spec.os  name
 refused   spec  schedulingGates : nothing on one machine would ever open the gate, leave it out
@@ -120,7 +120,7 @@ honoured  spec.containers[].volumeMounts[]  mountPropagation
 honoured  spec.containers[].volumeMounts[]  recursiveReadOnly
 honoured  spec.containers[].securityContext.capabilities  add drop
 honoured  spec.containers[].securityContext.seccompProfile  type localhostProfile
-refused   spec.containers[].securityContext  procMount=Default : not yet
+honoured  spec.containers[].securityContext  procMount
 refused   spec.containers[].securityContext  windowsOptions={} : these are Linux containers, use runAsUser and its neighbours
 refused   spec.containers[].securityContext  appArmorProfile : not yet
 honoured  spec.containers[].securityContext.appArmorProfile  type localhostProfile

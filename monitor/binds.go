@@ -21,12 +21,15 @@ import (
 
 // binds are all files and directories that show up in a container, parents
 // before what lies below them.
-func (m containers) binds(c *v1.Container, id string, img *image.Image, rootfs string, env []v1.EnvVar) ([]runtime.Bind, error) {
+func (m containers) binds(c *v1.Container, id string, img *image.Image, env []v1.EnvVar) ([]runtime.Bind, error) {
 	mounted, err := m.mountsOf(c, id, env)
 	if err != nil {
 		// What the variables come to may change while the pod waits.
 		waits := manifest.Changeable(c) && slices.ContainsFunc(c.VolumeMounts, func(v v1.VolumeMount) bool { return v.SubPathExpr != "" })
 		return nil, &pod.Failure{Reason: "CreateContainerConfigError", Err: err, Waits: waits}
+	}
+	if err := m.checkMappable(mounted); err != nil {
+		return nil, err
 	}
 	var list []runtime.Bind
 	taken := map[string]bool{}
@@ -41,7 +44,7 @@ func (m containers) binds(c *v1.Container, id string, img *image.Image, rootfs s
 	if err != nil {
 		return nil, err
 	}
-	anonymous, err := m.imageVolumes(img, id, rootfs)
+	anonymous, err := m.imageVolumes(img, id)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +96,7 @@ func (m containers) ownFiles(c *v1.Container, id string) ([]runtime.Bind, error)
 
 // imageVolumes makes a directory for each VOLUME of the image, with what the
 // image has there, as containerd does. It lives as long as the container.
-func (m containers) imageVolumes(img *image.Image, id, rootfs string) ([]runtime.Bind, error) {
+func (m containers) imageVolumes(img *image.Image, id string) ([]runtime.Bind, error) {
 	var list []runtime.Bind
 	for path := range img.Config.Volumes {
 		if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
@@ -101,10 +104,10 @@ func (m containers) imageVolumes(img *image.Image, id, rootfs string) ([]runtime
 		}
 		sum := sha256.Sum256([]byte(path))
 		dir := filepath.Join(m.rootDir(id), "volumes", hex.EncodeToString(sum[:8]))
-		if err := m.fillVolume(dir, rootfs, path); err != nil {
+		if err := m.fillVolume(dir, m.rootfs(id), path); err != nil {
 			return nil, fmt.Errorf("make the image's volume %s: %w", path, err)
 		}
-		list = append(list, runtime.Bind{Source: dir, Destination: path})
+		list = append(list, runtime.Bind{Source: dir, Destination: path, Unmapped: true})
 	}
 	return list, nil
 }
@@ -112,6 +115,11 @@ func (m containers) imageVolumes(img *image.Image, id, rootfs string) ([]runtime
 func (m containers) fillVolume(dir, rootfs, path string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
+	}
+	if m.users != nil { // what is copied has the machine's ids
+		if err := os.Chown(dir, m.users.first, m.users.first); err != nil {
+			return err
+		}
 	}
 	return volumes.CopyUp(rootfs, path, dir)
 }

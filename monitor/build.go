@@ -35,6 +35,7 @@ func (m *monitor) build() error {
 	g.Go(m.mountPresent)
 	g.Go(m.writeFiles)
 	g.Go(m.sharePIDs)
+	g.Go(m.makeStage)
 	return g.Wait()
 }
 
@@ -67,7 +68,7 @@ func (m *monitor) settled() error {
 // setSysctls comes after connect, which has defaults for some.
 func (m *monitor) setSysctls() error {
 	if sc := m.pod.Spec.SecurityContext; sc != nil && len(sc.Sysctls) > 0 {
-		return sandbox.SetSysctls(m.pauseID, sc.Sysctls)
+		return sandbox.SetSysctls(m.pauseID, m.rootID(), sc.Sysctls)
 	}
 	return nil
 }

@@ -200,12 +200,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		return nil, fmt.Errorf("find image %s: %w", c.Image, err)
 	}
 	a.stopSignal = stopSignal(img)
-	dir := m.rootDir(a.id)
-	rootfs := filepath.Join(dir, "rootfs")
-	if err := os.MkdirAll(rootfs, 0o755); err != nil {
-		return nil, err
-	}
-	if err := image.Mount(img, rootfs, dir); err != nil {
+	if err := m.mountRoot(img, a.id); err != nil {
 		return nil, fmt.Errorf("mount image %s: %w", c.Image, err)
 	}
 	objects, err := m.references()
@@ -219,7 +214,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		// Of a valid manifest: an object, a key or a file that is not there yet.
 		return nil, &pod.Failure{Reason: "CreateContainerConfigError", Err: err, Waits: true}
 	}
-	binds, err := m.binds(c, a.id, img, rootfs, env)
+	binds, err := m.binds(c, a.id, img, env)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +228,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 			Entrypoint: img.Config.Entrypoint, Cmd: img.Config.Cmd, Env: img.Config.Env,
 			WorkingDir: img.Config.WorkingDir, User: img.Config.User,
 		},
-		Rootfs: rootfs, Hostname: hostname(m.pod), Env: env,
+		Rootfs: m.rootfs(a.id), Users: m.runtimeUsers(), Hostname: hostname(m.pod), Env: env,
 		Command: manifest.Expand(c.Command, env), Args: manifest.Expand(c.Args, env),
 		Binds: binds, Shm: m.shm, PausePID: m.pauseID, PIDs: pids,
 		Cgroup:      sandbox.ContainerPath(m.store.Instance, m.uid(), a.id),

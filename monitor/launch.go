@@ -135,6 +135,14 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	if !r.Pod.Spec.HostNetwork {
 		c.Hostname = hostname(r.Pod)
 	}
+	users, err := reserveUsers(s, r.Pod)
+	if err != nil {
+		return nil, err
+	}
+	if users != nil {
+		c.Users = users
+		defer users.Close()
+	}
 	return sandbox.Start(c)
 }
 

@@ -65,6 +65,7 @@ type monitor struct {
 	lives   chan struct{} // closed when there is a life
 	memory  *os.File      // the output positions of all containers
 	init    *sandbox.Init // of a shared PID namespace, or nil
+	users   *podUsers     // nil with the machine's users
 
 	unbuilt    bool          // build has failed for a pod that runs
 	unmounted  bool          // the volumes wait for something that is missing
@@ -157,6 +158,9 @@ func open(store *state.Store, uid string) (*monitor, error) {
 	}
 	m.pod = m.record.Pod.DeepCopy()
 	m.pod.Status.QOSClass = pod.QOSClass(m.pod)
+	if err := m.findUsers(); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -350,7 +354,7 @@ func (m *monitor) leave() error {
 	if err := errors.Join(m.pause.Quit(), m.endInit()); err != nil {
 		return err
 	}
-	return errors.Join(unmountBelow(m.store.PodDir(m.uid()), m.store.RunDir(m.uid())), <-d.detached)
+	return errors.Join(unmountBelow(m.mountPlaces()...), <-d.detached)
 }
 
 // departure is the part of leaving that waits for RCU in the kernel, the longest

@@ -40,7 +40,11 @@ func (m *monitor) sharePIDs() error {
 		if err := sandbox.JoinLeaf(sandbox.LeafPath(m.store.Instance, m.uid())); err != nil {
 			return err
 		}
-		if first, err = sandbox.StartInit(m.pauseID, m.store.RunDir(m.uid())); err != nil {
+		var users *os.File
+		if m.users != nil {
+			users = m.users.namespace
+		}
+		if first, err = sandbox.StartInit(m.pauseID, users, m.store.RunDir(m.uid())); err != nil {
 			return fmt.Errorf("share the process namespace: %w", err)
 		}
 		if err := first.Keep(m.pause, keptInit); err != nil {

@@ -3,7 +3,6 @@ package monitor
 import (
 	"errors"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -84,9 +83,15 @@ func (m containers) removeRoot(id string) error {
 		err = m.volumes.Release(id)
 	}
 	dir := m.rootDir(id)
-	if err := unix.Unmount(filepath.Join(dir, "rootfs"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil &&
+	rootfs := m.rootfs(id)
+	if err := unix.Unmount(rootfs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil &&
 		!errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return &os.PathError{Op: "unmount", Path: filepath.Join(dir, "rootfs"), Err: err}
+		return &os.PathError{Op: "unmount", Path: rootfs, Err: err}
+	}
+	if m.users != nil {
+		if rerr := os.Remove(rootfs); !errors.Is(rerr, os.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
 	}
 	return errors.Join(err, volumes.RemoveTree(dir))
 }

@@ -77,6 +77,6 @@ func (m *monitor) mountVolumes() error {
 		m.shm = "/dev/shm" // the machine's, as containerd has it
 		return nil
 	}
-	m.shm, err = volumes.Shm(dir, shmSize)
+	m.shm, err = volumes.Shm(dir, shmSize, m.rootID())
 	return err
 }

@@ -26,6 +26,9 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.checkUsers(id); err != nil {
+		return nil, nil, err
+	}
 	caps, err := capabilities(sc)
 	if err != nil {
 		return nil, nil, err
@@ -51,6 +54,7 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 		RootPropagation: rootPropagation(s.Binds),
 	}
 	restrict(config, sc)
+	s.useUsers(config)
 	if err := addDevices(config, isTrue(sc.Privileged)); err != nil {
 		return nil, nil, err
 	}

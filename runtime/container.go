@@ -83,7 +83,9 @@ func Create(root string, s *Spec, std Streams) (_ *Container, err error) {
 		c.Console, err = withConsole(first, func() error { return lc.Start(first) })
 	} else {
 		std.giveTo(first)
-		err = lc.Start(first)
+		if err = c.ownStreams(std); err == nil {
+			err = lc.Start(first)
+		}
 	}
 	if err != nil {
 		return nil, plain(err, first.Args[0])

@@ -46,7 +46,11 @@ func (c *Container) Exec(cmd Command) (*Execution, error) {
 	}
 	e := &Execution{process: p}
 	if !cmd.TTY {
-		Streams{cmd.Stdin, cmd.Stdout, cmd.Stderr}.giveTo(p)
+		std := Streams{cmd.Stdin, cmd.Stdout, cmd.Stderr}
+		std.giveTo(p)
+		if err := c.ownStreams(std); err != nil {
+			return nil, err
+		}
 		return e, c.start(e, cmd)
 	}
 	p.ConsoleWidth, p.ConsoleHeight = cmd.Width, cmd.Height
@@ -72,7 +76,7 @@ func (c *Container) start(e *Execution, cmd Command) (err error) {
 }
 
 func (c *Container) startExec(p *libcontainer.Process) error {
-	if err := c.lc.Start(p); err != nil {
+	if err := c.whereRootIs(func() error { return c.lc.Start(p) }); err != nil {
 		reapStrays()
 		if phase, perr := c.Phase(); perr == nil && phase == Gone {
 			return errors.New("the container is not running")

@@ -20,6 +20,7 @@ type Image struct {
 // in the container.
 type Bind struct {
 	Source, Destination string
+	Unmapped            bool // its ids are the machine's also for a user namespace of the pod's own
 	ReadOnly            bool
 	Recursive           bool // ReadOnly holds for the mounts below as well
 	NoExec              bool
@@ -42,6 +43,7 @@ type Spec struct {
 	Shm       string // the pod's /dev/shm, mounted in this mount namespace
 	PausePID  int    // holds the namespaces to join
 	PIDs      string // the PID namespace to join; empty for its own, or the machine's
+	Users     *Users // the user namespace to join; nil for the machine's
 	Cgroup    string // absolute
 	OOMScore  int
 	// SeccompDirs hold the seccomp profiles of the machine; the first that has one counts.

@@ -4,9 +4,9 @@
 //
 // It is started by StartInit (init.go) with
 //
-//	_PODRUN_INIT=1
+//	_PODRUN_INIT=1             2 for a pod with a user namespace of its own
 //	argv: TITLE
-//	fd 3: a pidfd of pause    fd 4: a socket to the monitor
+//	fd 3: a pidfd of pause    fd 4: a socket to the monitor    fd 5: the user namespace
 //
 // from a sealed copy of the program, because containers can see /proc/1/exe. It
 // makes the namespace, forks the first process as a child of the monitor
@@ -43,7 +43,7 @@ enum {
 	INIT_EXIT_TELL,
 };
 
-enum { PAUSE_FD = 3, TELL_FD = 4 };
+enum { PAUSE_FD = 3, TELL_FD = 4, OWN_USERS_FD = 5 };
 
 enum { INIT_USER = 65535 }; // that of Kubernetes' pause image
 
@@ -102,15 +102,25 @@ static void first_process(void)
 	reap_for_ever();
 }
 
-static void init_main(void)
+// join_users becomes root of the pod's user namespace.
+static void join_users(void)
+{
+	if (setns(OWN_USERS_FD, CLONE_NEWUSER) != 0 ||
+	    setgroups(0, NULL) != 0 || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
+		_exit(INIT_EXIT_JOIN);
+}
+
+static void init_main(int own_users)
 {
 	long pid;
 	int32_t told;
-	syscall(SYS_close_range, TELL_FD + 1, ~0U, 0);
+	syscall(SYS_close_range, (own_users ? OWN_USERS_FD : TELL_FD) + 1, ~0U, 0);
 	umask(022);
 	prctl(PR_SET_NAME, "pause");
 	if (setns(PAUSE_FD, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0)
 		_exit(INIT_EXIT_JOIN);
+	if (own_users)
+		join_users();
 	if (unshare(CLONE_NEWNS) != 0)
 		_exit(INIT_EXIT_UNSHARE);
 	pid = syscall(SYS_clone, CLONE_NEWPID | CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
@@ -124,10 +134,11 @@ static void init_main(void)
 
 __attribute__((constructor)) static void podrun_init(int argc, char **argv)
 {
-	if (!getenv("_PODRUN_INIT"))
+	char *kind = getenv("_PODRUN_INIT");
+	if (!kind)
 		return;
 	if (argc != 1)
 		_exit(INIT_EXIT_USAGE);
 	(void)argv;
-	init_main();
+	init_main(strcmp(kind, "2") == 0);
 }

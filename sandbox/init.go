@@ -20,7 +20,7 @@ const initTitle = "/pause"
 // initSteps names the steps of init.c by their exit codes.
 var initSteps = map[int]string{
 	10: "read its arguments",
-	11: "join the namespaces of pause",
+	11: "join the namespaces of the pod",
 	12: "leave the machine's mounts",
 	13: "make an empty root",
 	14: "fork",
@@ -35,9 +35,10 @@ type Init struct {
 	line  *os.File // until Keep
 }
 
-// StartInit starts one in the namespaces of the pause process. It ends with
+// StartInit starts one in the namespaces of the pause process, and in the user
+// namespace unless that is nil. It ends with
 // this process unless Keep is called, so that no process is left that nobody knows of.
-func StartInit(pause int, tmp string) (_ *Init, err error) {
+func StartInit(pause int, users *os.File, tmp string) (_ *Init, err error) {
 	program, err := exeseal.CloneSelfExe(tmp)
 	if err != nil {
 		return nil, fmt.Errorf("seal the program: %w", err)
@@ -64,6 +65,9 @@ func StartInit(pause int, tmp string) (_ *Init, err error) {
 		Path: "/proc/self/fd/" + strconv.Itoa(int(program.Fd())), Args: []string{initTitle},
 		Env: []string{"_PODRUN_INIT=1"}, Dir: "/",
 		ExtraFiles: []*os.File{pauseFile, theirs},
+	}
+	if users != nil {
+		cmd.Env, cmd.ExtraFiles = []string{"_PODRUN_INIT=2"}, append(cmd.ExtraFiles, users)
 	}
 	if err := cmd.Run(); err != nil {
 		return nil, explainInit(err)

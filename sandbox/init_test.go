@@ -15,7 +15,7 @@ func TestInitEndsUnkept(t *testing.T) {
 	b := newBox(t, nil)
 	pause := b.pause.pid
 	soon(t, "pause has its namespaces", func() bool { return b.ask("facts").Facts.PID != 0 })
-	first, err := StartInit(pause, t.TempDir())
+	first, err := StartInit(pause, nil, t.TempDir())
 	must(t, err)
 	if got := procField(t, first.PID, "NSpid"); got != fmt.Sprintf("%d\t1", first.PID) {
 		t.Errorf("its numbers are %q, want %d and 1", got, first.PID)

@@ -36,6 +36,7 @@ type Config struct {
 	HostNetwork bool
 	HostIPC     bool
 	Leaf        *Cgroup  // where pause and monitor live
+	Users       *Users   // of a user namespace of the pod's own, or nil
 	Lock        *os.File // the pod's lock, which pause holds from now on
 	Control     *os.File // the listening control socket
 	Log         *os.File // what the monitor writes to its standard error
@@ -61,6 +62,9 @@ var pauseSteps = map[int]string{
 	17: "fork the monitor",
 	18: "allocate memory",
 	19: "set the hostname",
+	22: "make a user namespace (is user.max_user_namespaces 0?)",
+	23: "map the ids of the pod's user namespace",
+	24: "make the pod's namespaces inside its user namespace",
 }
 
 // Start starts the pause process, which makes the namespaces and starts the
@@ -94,6 +98,11 @@ func Start(c Config) (*Pause, error) {
 	if c.Hostname != "" {
 		env = append(env, "_PODRUN_HOSTNAME="+c.Hostname)
 	}
+	files := []*os.File{c.Lock, c.Control}
+	if c.Users != nil {
+		files = append(files, c.Users.reserved)
+		env = append(env, "_PODRUN_USERS="+strconv.Itoa(c.Users.First))
+	}
 	cmd := exec.Cmd{
 		Path:        "/proc/self/exe",
 		Args:        append(append(args, "--"), c.Monitor...),
@@ -102,7 +111,7 @@ func Start(c Config) (*Pause, error) {
 		Stdin:       null,
 		Stdout:      null,
 		Stderr:      c.Log,
-		ExtraFiles:  []*os.File{c.Lock, c.Control},
+		ExtraFiles:  files,
 		SysProcAttr: attr,
 	}
 	if err := cmd.Start(); err != nil {

@@ -132,8 +132,8 @@ func version(text string) (numbers [2]int) {
 }
 
 // SetSysctls writes the settings in the network and IPC namespaces of the pause
-// process. It may be repeated.
-func SetSysctls(pause int, wanted []v1.Sysctl) error {
+// process, where the given user of the machine is root. It may be repeated.
+func SetSysctls(pause, root int, wanted []v1.Sysctl) error {
 	groups := map[sysctl.Namespace][]v1.Sysctl{}
 	for _, w := range wanted {
 		namespace, name, _ := sysctl.GetNamespace(w.Name)
@@ -146,7 +146,7 @@ func SetSysctls(pause int, wanted []v1.Sysctl) error {
 		case sysctl.NetNamespace:
 			errs = append(errs, netns.InNamespace(NamespacePath(pause, "net"), set))
 		case sysctl.IPCNamespace:
-			errs = append(errs, inIPC(pause, set))
+			errs = append(errs, inIPC(pause, root, set))
 		default: // one on a record of another version of podrun
 			errs = append(errs, fmt.Errorf("set sysctl %s: it is not known to be namespaced", list[0].Name))
 		}
@@ -154,7 +154,7 @@ func SetSysctls(pause int, wanted []v1.Sysctl) error {
 	return errors.Join(errs...)
 }
 
-func inIPC(pause int, f func() error) error {
+func inIPC(pause, root int, f func() error) error {
 	ns, err := os.Open(NamespacePath(pause, "ipc"))
 	if err != nil {
 		return err
@@ -163,6 +163,15 @@ func inIPC(pause int, f func() error) error {
 	return onDyingThread(func() error {
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWIPC); err != nil {
 			return os.NewSyscallError("setns", err)
+		}
+		if root != 0 {
+			// Root of its user namespace may write them, and no other user, not
+			// even the machine's root (ipc_permissions in the kernel). This thread
+			// alone becomes that user.
+			const same = ^uintptr(0)
+			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, same, uintptr(root), same); errno != 0 {
+				return os.NewSyscallError("setresuid", errno)
+			}
 		}
 		return f()
 	})

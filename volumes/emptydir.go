@@ -45,8 +45,9 @@ func (s *Spec) directory(name string) (string, error) {
 
 // Shm mounts the tmpfs that is /dev/shm in every container of a pod, and
 // returns its path. pod is the pod's directory, the parent of Spec.Dir; size is
-// in bytes, 0 means DefaultShmSize. Idempotent; Remove removes the mount point.
-func Shm(pod string, size int64) (string, error) {
+// in bytes, 0 means DefaultShmSize; owner is root of the pod's users. Idempotent;
+// Remove removes the mount point.
+func Shm(pod string, size int64, owner int) (string, error) {
 	if size <= 0 {
 		size = DefaultShmSize
 	}
@@ -54,7 +55,7 @@ func Shm(pod string, size int64) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("mount the pod's /dev/shm: %w", err)
 	}
-	options := fmt.Sprintf("mode=1777,size=%d", size)
+	options := fmt.Sprintf("mode=1777,size=%d,uid=%d,gid=%d", size, owner, owner)
 	if err := mountTmpfs(path, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
 		return "", fmt.Errorf("mount the pod's /dev/shm: %w", err)
 	}

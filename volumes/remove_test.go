@@ -170,7 +170,7 @@ func TestRemoveInTheWrongNamespace(t *testing.T) {
 		c := s.Pod.Spec.Containers[0]
 		c.VolumeMounts[0].SubPath = "sub"
 		binds := must(set.Binds(&c, "c-0"))(t)
-		shm := must(Shm(filepath.Dir(s.Dir), 0))(t)
+		shm := must(Shm(filepath.Dir(s.Dir), 0, 0))(t)
 		err := Remove(s.Dir)
 		for _, path := range []string{binds[0].Source, shm} {
 			checkError(t, err, path+": device or resource busy: it is still mounted: unmount it and repeat")

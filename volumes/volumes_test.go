@@ -222,9 +222,9 @@ func TestShm(t *testing.T) {
 	s := newSpec(t)
 	pod := filepath.Dir(s.Dir)
 	inPod(t, func() {
-		path := must(Shm(pod, 0))(t)
+		path := must(Shm(pod, 0, 0))(t)
 		write(t, path+"/kept", "x")
-		if again := must(Shm(pod, 0))(t); again != path || read(t, path+"/kept") != "x" {
+		if again := must(Shm(pod, 0, 0))(t); again != path || read(t, path+"/kept") != "x" {
 			t.Errorf("a second Shm: got %s, want %s with its contents", again, path)
 		}
 		if got := mountsBelow(pod); !slices.Equal(got, []string{path}) {
