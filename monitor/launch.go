@@ -116,6 +116,9 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	if err := checkHostname(r.Pod); err != nil {
 		return nil, err
 	}
+	if _, err := bandwidthOf(r.Pod); err != nil {
+		return nil, err
+	}
 	log, err := os.OpenFile(logFile(s, r.UID()), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err

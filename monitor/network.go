@@ -64,8 +64,12 @@ func (m *monitor) connect() error {
 	if err := m.reserve(ports); err != nil {
 		return err
 	}
+	bandwidth, err := bandwidthOf(m.pod)
+	if err != nil {
+		return err
+	}
 	a := netns.Attachment{
-		UID: m.uid(), NetNS: sandbox.NamespacePath(m.pauseID, "net"), Addr: m.address.v4, Addr6: m.address.v6, Ports: ports,
+		UID: m.uid(), Bandwidth: bandwidth, NetNS: sandbox.NamespacePath(m.pauseID, "net"), Addr: m.address.v4, Addr6: m.address.v6, Ports: ports,
 	}
 	return errors.Join(m.host.Attach(a), m.relay(a))
 }

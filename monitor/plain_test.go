@@ -295,3 +295,35 @@ func TestReadSome(t *testing.T) {
 		t.Errorf("got %d bytes, want the first %d", len(got), maxProbeOutput)
 	}
 }
+
+func TestBandwidth(t *testing.T) {
+	for _, c := range []struct {
+		in, out string // "": no annotation
+		want    netns.Bandwidth
+		err     string
+	}{
+		{"", "", netns.Bandwidth{}, ""},
+		{"10M", "", netns.Bandwidth{Ingress: 10e6}, ""},
+		{"1k", "1P", netns.Bandwidth{Ingress: 1e3, Egress: 1e15}, ""},
+		{"", "1Mi", netns.Bandwidth{Egress: 1 << 20}, ""},
+		{"999", "", netns.Bandwidth{}, `read annotation kubernetes.io/ingress-bandwidth: "999" is not between 1k and 1P`},
+		{"", "2P", netns.Bandwidth{}, `read annotation kubernetes.io/egress-bandwidth: "2P" is not between`},
+		{"", "-1M", netns.Bandwidth{}, "kubernetes.io/egress-bandwidth"},
+		{"10Mbit", "", netns.Bandwidth{}, `"10Mbit" is no quantity`},
+	} {
+		p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"other": "x"}}}
+		for name, text := range map[string]string{ingressBandwidth: c.in, egressBandwidth: c.out} {
+			if text != "" {
+				p.Annotations[name] = text
+			}
+		}
+		got, err := bandwidthOf(p)
+		if c.err == "" && (err != nil || got != c.want) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%q, %q: got %v, %v; want %v %s", c.in, c.out, got, err, c.want, c.err)
+		}
+		p.Spec.HostNetwork = true
+		if got, err := bandwidthOf(p); err != nil || got != (netns.Bandwidth{}) {
+			t.Errorf("with hostNetwork: got %v, %v", got, err)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func (h Host) attach(a Attachment) error {
 	forgotten := make(chan error, 1)
 	go func() { forgotten <- forgetElsewhere(a) }()
 	l := &link{
-		name: h.linkName(a.UID), ways: ways, ports: len(a.Ports) > 0,
+		name: h.linkName(a.UID), ways: ways, ports: len(a.Ports) > 0, bandwidth: a.Bandwidth,
 		target: target, host: handle,
 	}
 	l.hostMAC, l.podMAC = macs(a.UID)

@@ -23,7 +23,8 @@ type link struct {
 	name            string // of the host end
 	hostMAC, podMAC net.HardwareAddr
 	ways            []way
-	ports           bool     // the pod has host ports
+	ports           bool // the pod has host ports
+	bandwidth       Bandwidth
 	target          *os.File // the pod's namespace
 	host            *netlink.Handle
 }
@@ -139,6 +140,9 @@ func (l *link) setUpHost(index int) error {
 	if err := h.LinkSetUp(byIndex(index)); err != nil {
 		return fmt.Errorf("bring up: %w", err)
 	}
+	if err := limit(h, index, l.bandwidth.Ingress); err != nil {
+		return err
+	}
 	for _, w := range l.ways {
 		if err := h.NeighSet(permanent(index, w.addr, l.podMAC)); err != nil {
 			return fmt.Errorf("add neighbour %v: %w", w.addr, err)
@@ -198,6 +202,9 @@ func (l *link) setUpPod() error {
 		return fmt.Errorf("look up %s: %w", podLink, err)
 	}
 	index := eth.Attrs().Index
+	if err := limit(h, index, l.bandwidth.Egress); err != nil {
+		return err
+	}
 	for _, w := range l.ways {
 		own := &netlink.Addr{IPNet: single(w.addr)}
 		if w.addr.Is6() {

@@ -115,6 +115,8 @@ type Attachment struct {
 	Addr  netip.Addr // from Allocate
 	Addr6 netip.Addr // of Address6; zero: the pod has none
 	Ports []Port
+
+	Bandwidth Bandwidth
 }
 
 // addr is the pod's address of the family; zero where it has none.
