@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "the tests of volumes mount file systems: run them as root")
 		os.Exit(1)
 	}
+	if dir := os.Getenv(refreshVariable); dir != "" {
+		fmt.Fprintln(os.Stderr, refreshForEver(dir))
+		os.Exit(1)
+	}
 	if os.Getenv(testRoot) != "" {
 		os.Exit(m.Run())
 	}
