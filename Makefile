@@ -37,7 +37,7 @@ test: build ## run all tests, on this machine's kernel (as root)
 	go test -tags '$(TAGS)' -count=1 $$(grep -vxF "$$pure" <<<"$$all")
 
 # Kubernetes' own validation is a module of four hundred packages; building it takes a minute or two.
-test-conformance: ## compare validation with that of an API server
+test-conformance: ## compare validation with that of an API server, and values with those of a kubelet
 	cd conformance && go vet ./... && go test -count=1 -v -timeout 5m ./...
 
 lint: ## gofmt, go vet, staticcheck

@@ -1,4 +1,4 @@
-// A module of its own: Kubernetes' validation, to compare podrun's with. No part of the binary comes from here.
+// A module of its own: Kubernetes' validation and what its kubelet makes of values, to compare podrun's with. No part of the binary comes from here.
 module podrun/conformance
 
 go 1.26.8
