@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"podrun/netns"
+	"podrun/pod"
 	"podrun/sandbox"
 	"podrun/state"
 )
@@ -88,11 +89,29 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 	if err := t.Sandbox(); err != nil {
 		return nil, err
 	}
+	if err := forgetBackoffs(s, r.UID()); err != nil {
+		return nil, err
+	}
 	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(s.Instance, r.UID()), nil)
 	if err != nil {
 		return nil, err
 	}
 	return openSandbox(s, r, leaf, lock)
+}
+
+// forgetBackoffs lets a pod that is started again begin at once, as under a
+// kubelet that was started again with its node. A status that cannot be read is
+// the monitor's to deal with.
+func forgetBackoffs(s *state.Store, uid string) error {
+	var st Status
+	if s.ReadStatus(uid, &st) != nil {
+		return nil
+	}
+	for i := range st.Containers {
+		c := &st.Containers[i]
+		c.Crash, c.Pull, c.NotBefore = pod.Backoff{}, pod.Backoff{}, pod.Deadline{}
+	}
+	return s.WriteStatus(uid, st, state.Durable)
 }
 
 // openSandbox makes the control socket and starts pause.
