@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"podrun/image"
@@ -262,7 +264,7 @@ func imageUser(store *state.Store, images *image.Store, id string) (string, erro
 		if err != nil {
 			return "", fmt.Errorf("look at pod %s/%s: %w", ref.Namespace, ref.Name, err)
 		}
-		if usesImage(f, images, id) {
+		if usesImage(f, images, id) || monitor.ShowsImage(store, ref.UID, id) {
 			return ref.Namespace + "/" + ref.Name, nil
 		}
 	}
@@ -276,10 +278,24 @@ func usesImage(f *monitor.Found, images *image.Store, id string) bool {
 			return true
 		}
 	}
-	for _, c := range append(p.Spec.InitContainers, p.Spec.Containers...) {
-		if img, err := images.Get(c.Image); err == nil && img.ID == id {
+	for _, reference := range referencesOf(&p.Spec) {
+		if img, err := images.Get(reference); err == nil && img.ID == id {
 			return true
 		}
 	}
 	return false
+}
+
+// referencesOf are the images of the pod's containers and of its volumes.
+func referencesOf(spec *v1.PodSpec) []string {
+	var list []string
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		list = append(list, c.Image)
+	}
+	for _, v := range spec.Volumes {
+		if v.Image != nil {
+			list = append(list, v.Image.Reference)
+		}
+	}
+	return list
 }

@@ -109,3 +109,15 @@ func pullAll(ctx context.Context, images *image.Store, references []string, o im
 	_ = g.Wait() // failures has them
 	return slices.DeleteFunc(pulled, func(p pulledImage) bool { return p.Image == nil }), errors.Join(failures...)
 }
+
+// mountedImages are the image volumes that one of the containers mounts.
+func mountedImages(spec *v1.PodSpec, containers []v1.Container) []*v1.ImageVolumeSource {
+	var list []*v1.ImageVolumeSource
+	for _, v := range spec.Volumes {
+		mounts := func(m v1.VolumeMount) bool { return m.Name == v.Name }
+		if v.Image != nil && slices.ContainsFunc(containers, func(c v1.Container) bool { return slices.ContainsFunc(c.VolumeMounts, mounts) }) {
+			list = append(list, v.Image)
+		}
+	}
+	return list
+}

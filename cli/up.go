@@ -183,6 +183,13 @@ func (u *up) makeImagesPresent(ctx context.Context, fresh []*launch) error {
 			}
 			wanted = append(wanted, wantedImage{reference: c.Image, policy: policy, credentials: credentials})
 		}
+		for _, v := range mountedImages(spec, containers) {
+			policy := v.PullPolicy
+			if u.options.pull != "" {
+				policy = v1.PullPolicy(u.options.pull)
+			}
+			wanted = append(wanted, wantedImage{reference: v.Reference, policy: policy, credentials: credentials})
+		}
 	}
 	if len(wanted) == 0 {
 		return nil

@@ -98,23 +98,33 @@ const overlayOptions = "index=off,redirect_dir=on,metacopy=off,volatile"
 
 // mountOverlay mounts from the calling thread if all names fit into the page
 // that mount(2) takes of options, else from a thread in the layers' directory,
-// with relative names: 127 layers need 3,175 bytes then.
+// with relative names: 127 layers need 3,175 bytes then. Without a dir for the
+// changes it is mounted for reading only, and nothing there can be executed.
 func mountOverlay(lowers []string, target, dir string) error {
+	var flags uintptr
+	if dir == "" {
+		flags = unix.MS_RDONLY | unix.MS_NOEXEC
+	}
 	options := overlayData(lowers, dir)
 	if len(options) < os.Getpagesize() {
-		return mount(target, options)
+		return mount(target, options, flags)
 	}
 	target, err := filepath.Abs(target)
 	if err != nil {
 		return err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return err
+	if dir != "" {
+		if dir, err = filepath.Abs(dir); err != nil {
+			return err
+		}
 	}
 	layers := filepath.Dir(lowers[0])
 	short := make([]string, len(lowers))
 	for i, lower := range lowers {
-		short[i] = filepath.Base(lower)
+		short[i] = lower
+		if filepath.Dir(lower) == layers {
+			short[i] = filepath.Base(lower)
+		}
 	}
 	options = overlayData(short, dir)
 	if len(options) >= os.Getpagesize() {
@@ -127,7 +137,7 @@ func mountOverlay(lowers []string, target, dir string) error {
 		if err := unix.Chdir(layers); err != nil {
 			return &os.PathError{Op: "chdir", Path: layers, Err: err}
 		}
-		return mount(target, options)
+		return mount(target, options, flags)
 	})
 }
 
@@ -139,6 +149,9 @@ func overlayData(lowers []string, dir string) string {
 			b.WriteByte(':')
 		}
 		b.WriteString(escapeOption(lower))
+	}
+	if dir == "" {
+		return b.String()
 	}
 	for _, name := range []string{"upper", "work"} {
 		b.WriteString("," + name + "dir=" + escapeOption(filepath.Join(dir, name)))
@@ -153,8 +166,8 @@ func escapeOption(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(path)
 }
 
-func mount(target, options string) error {
-	if err := unix.Mount("overlay", target, "overlay", 0, options); err != nil {
+func mount(target, options string, flags uintptr) error {
+	if err := unix.Mount("overlay", target, "overlay", flags, options); err != nil {
 		return &os.PathError{Op: "mount overlay", Path: target, Err: err}
 	}
 	return nil

@@ -163,7 +163,7 @@ honoured  spec.volumes[].ephemeral.volumeClaimTemplate.spec  accessModes resourc
 honoured  spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources  requests limits
 ignored   spec.volumes[].ephemeral.volumeClaimTemplate.spec  storageClassName volumeAttributesClassName volumeName selector : a claim is a directory of its own
 refused   spec.volumes[].ephemeral.volumeClaimTemplate.spec  dataSource dataSourceRef : a claim starts empty, an init container can fill it
-refused   spec.volumes[]  image : not yet
+honoured  spec.volumes[]  image
 honoured  spec.volumes[].image  reference pullPolicy
 `
 

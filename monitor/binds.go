@@ -36,7 +36,7 @@ func (m containers) binds(c *v1.Container, id string, img *image.Image, env []v1
 	for _, b := range mounted {
 		list = append(list, runtime.Bind{
 			Source: b.Source, Destination: b.Destination,
-			ReadOnly: b.ReadOnly, Recursive: b.Recursive, Propagation: b.Propagation,
+			ReadOnly: b.ReadOnly, Recursive: b.Recursive, NoExec: b.NoExec, Propagation: b.Propagation,
 		})
 		taken[filepath.Clean(b.Destination)] = true
 	}

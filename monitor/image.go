@@ -19,11 +19,25 @@ import (
 // Image applies the pull policy; see [pod.Runtime]. A pull runs in a child
 // process, so that no registry client stays in the monitor's memory.
 func (m containers) Image(ctx context.Context, c *v1.Container, pulling func()) (pod.ImageStatus, error) {
-	policy := c.ImagePullPolicy
+	if err := m.volumeImages(ctx, c); err != nil {
+		return pod.ImageStatus{}, err
+	}
+	return m.present(ctx, wantedImage{c.Image, c.ImagePullPolicy, c.Name}, pulling)
+}
+
+// wantedImage is an image to be made present. key tells whether up has just pulled it.
+type wantedImage struct {
+	reference string
+	policy    v1.PullPolicy
+	key       string
+}
+
+func (m containers) present(ctx context.Context, w wantedImage, pulling func()) (pod.ImageStatus, error) {
+	policy := w.policy
 	if m.record.PullPolicy != "" {
 		policy = m.record.PullPolicy
 	}
-	img, err := m.images.Get(c.Image)
+	img, err := m.images.Get(w.reference)
 	if err != nil && !errors.Is(err, image.ErrNotFound) {
 		return pod.ImageStatus{}, imageFailure(err)
 	}
@@ -31,18 +45,18 @@ func (m containers) Image(ctx context.Context, c *v1.Container, pulling func()) 
 	if missing && policy == v1.PullNever {
 		return pod.ImageStatus{}, &pod.Failure{
 			Reason:  "ErrImageNeverPull",
-			Message: fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image),
+			Message: fmt.Sprintf("Container image %q is not present with pull policy of Never", w.reference),
 		}
 	}
-	if !missing && (policy != v1.PullAlways || m.takePulled(c.Name)) {
-		return m.withPull(imageStatus(img), c.Image, policy), nil
+	if !missing && (policy != v1.PullAlways || m.takePulled(w.key)) {
+		return m.withPull(imageStatus(img), w.reference, policy), nil
 	}
 	pulling()
 	began := time.Now()
-	if err := m.pull(ctx, c.Image); err != nil {
+	if err := m.pull(ctx, w.reference); err != nil {
 		return pod.ImageStatus{}, err
 	}
-	if img, err = m.images.Get(c.Image); err != nil {
+	if img, err = m.images.Get(w.reference); err != nil {
 		return pod.ImageStatus{}, imageFailure(err)
 	}
 	s := imageStatus(img)
@@ -65,12 +79,12 @@ func (m containers) withPull(s pod.ImageStatus, reference string, policy v1.Pull
 	return s
 }
 
-// takePulled tells, once, that up has pulled the container's image a moment ago.
-func (m containers) takePulled(container string) bool {
+// takePulled tells, once, that up has pulled the image a moment ago.
+func (m containers) takePulled(key string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	was := m.pulled[container]
-	delete(m.pulled, container)
+	was := m.pulled[key]
+	delete(m.pulled, key)
 	return was
 }
 

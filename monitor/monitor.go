@@ -85,7 +85,7 @@ type monitor struct {
 	relays   map[netns.Port]*netns.Relay
 	stopping bool
 	started  bool                  // a container of the pod has run
-	pulled   map[string]bool       // containers whose image up has made present
+	pulled   map[string]bool       // containers, and their volumes, whose image up has made present
 	pulls    map[string]state.Pull // those that nobody has been told of, by reference
 }
 
@@ -265,6 +265,9 @@ func (m *monitor) markPulled() {
 	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
 		for i := range list {
 			m.pulled[list[i].Name] = true
+			for _, v := range imageVolumesOf(m.pod, &list[i]) {
+				m.pulled[list[i].Name+"/"+v.Name] = true
+			}
 		}
 	}
 }

@@ -64,6 +64,7 @@ func (m *monitor) mountVolumes() error {
 		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
 		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
 		Memory:      runtime.PodResources(m.pod).Memory,
+		Image:       m.mountImageVolume,
 		OnMachine:   func(f func() error) error { return sandbox.InMounts(m.mounts, f) },
 		Allocatable: m.allocatable,
 	})

@@ -108,6 +108,8 @@ type Waiting struct {
 	Reason  string    `json:"reason"`
 	Message string    `json:"message"`
 	At      time.Time `json:"at"`
+	// Image cannot be pulled, where it is not the container's own.
+	Image string `json:"image,omitempty"`
 	// Waits: the container waits for something from outside.
 	Waits bool `json:"waits,omitempty"`
 }

@@ -76,16 +76,24 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 		s.warn(c, now, "Failed", "Error: %s", w.Message)
 		return
 	case w.Reason == errImagePull:
-		s.warn(c, now, "Failed", "Failed to pull image %q: %s", c.spec.Image, w.Message)
-		s.normal(c, now, "BackOff", "Back-off pulling image %q", c.spec.Image)
+		s.warn(c, now, "Failed", "Failed to pull image %q: %s", c.failedImage(), w.Message)
+		s.normal(c, now, "BackOff", "Back-off pulling image %q", c.failedImage())
 		c.Pull = c.Pull.next(now, now)
 		c.NotBefore = after(now, c.Pull.Delay)
 	case w.Reason == errImageNeverPull:
-		s.warn(c, now, errImageNeverPull, "Container image %q is not present with pull policy of Never", c.spec.Image)
+		s.warn(c, now, errImageNeverPull, "Container image %q is not present with pull policy of Never", c.failedImage())
 	default:
 		s.warn(c, now, "InspectFailed", "%s", w.Message)
 	}
 	s.warn(c, now, "Failed", "Error: %s", w.Reason)
+}
+
+// failedImage is the one that cannot be had: the container's, or a volume's.
+func (c *container) failedImage() string {
+	if c.Failure != nil && c.Failure.Image != "" {
+		return c.Failure.Image
+	}
+	return c.spec.Image
 }
 
 // observePull tells of the begin of a pull.
@@ -122,7 +130,7 @@ func waiting(err error, reason string, now time.Time) *Waiting {
 		if f.Message != "" {
 			w.Message = f.Message
 		}
-		w.Waits = f.Waits
+		w.Waits, w.Image = f.Waits, f.Image
 	}
 	return w
 }

@@ -102,6 +102,7 @@ type Failure struct {
 	Reason  string // a reason of ContainerStateWaiting
 	Message string // empty: the text of Err
 	Err     error
+	Image   string // that cannot be pulled, where it is not the container's own
 	// Waits: what is missing may come from outside. The container waits for it,
 	// even one of a pod of which nothing has started yet; see Life.Retry. With
 	// the reason ContainerCreating it is a volume that cannot be mounted yet.

@@ -184,7 +184,7 @@ func (s *state) waitingState(c *container, now time.Time) *v1.ContainerStateWait
 		return nil
 	case f != nil && f.Reason == errImagePull && now.Sub(f.At) >= freshFor:
 		return &v1.ContainerStateWaiting{Reason: "ImagePullBackOff",
-			Message: fmt.Sprintf("Back-off pulling image %q: %s: %s", c.spec.Image, f.Reason, f.Message)}
+			Message: fmt.Sprintf("Back-off pulling image %q: %s: %s", c.failedImage(), f.Reason, f.Message)}
 	case s.restartingAll && c.Again == againAll && c.Counted:
 		return &v1.ContainerStateWaiting{Reason: restartingAllContainers, Message: restartingAllMessage}
 	case f != nil && f.Reason != containerCreating && (f.Reason != runContainerError || now.Sub(f.At) < freshFor || !held):

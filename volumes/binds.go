@@ -23,6 +23,7 @@ type Bind struct {
 	Destination string // in the container, absolute and clean
 	ReadOnly    bool   // to be made so by a remount of the bind
 	Recursive   bool   // ReadOnly holds for the mounts below as well
+	NoExec      bool
 	Volume      string
 	// Propagation is HostToContainer, Bidirectional, or empty for None.
 	Propagation v1.MountPropagationMode
@@ -46,6 +47,7 @@ func (s *Set) Binds(c *v1.Container, id string) (binds []Bind, err error) {
 			Destination: path.Join("/", m.MountPath),
 			ReadOnly:    readOnly || m.ReadOnly,
 			Recursive:   RecursiveReadOnly(m),
+			NoExec:      s.volumes[m.Name].image != "",
 			Volume:      m.Name,
 			Propagation: propagation(m),
 		})
@@ -61,6 +63,11 @@ func (s *Set) source(m *v1.VolumeMount, id string, n int) (source string, readOn
 	}
 	if err := checkRecursive(m); err != nil {
 		return "", false, err
+	}
+	if v.image != "" {
+		if v.path, err = s.spec.Image(v.image, m.Name); err != nil {
+			return "", false, err
+		}
 	}
 	if v.create && missing(v.path) {
 		if err := os.MkdirAll(v.path, 0o755); err != nil {

@@ -37,7 +37,10 @@ func openSubPath(volume, subPath string) (int, error) {
 	fd, err := openat2(root, subPath, unix.O_PATH, beneath)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		fd, err = makeSubPath(root, subPath)
+		absent := err
+		if fd, err = makeSubPath(root, subPath); errors.Is(err, unix.EROFS) {
+			err = absent // an image's volume has it or not
+		}
 	case errors.Is(err, unix.EXDEV):
 		fd, err = openReal(root, volume, subPath)
 	}

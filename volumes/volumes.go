@@ -45,6 +45,8 @@ type Spec struct {
 	Dir        string                   // the pod's own volumes; its parent is the pod's directory
 	Claims     string                   // named volumes of the pod's namespace
 	Memory     int64                    // the memory limit of the pod's cgroup in bytes, 0 for none
+	// Image mounts what an image holds for the volume of the name, and returns where.
+	Image func(reference, volume string) (string, error)
 	// OnMachine calls f on a thread in the machine's mount namespace.
 	OnMachine func(f func() error) error
 
@@ -68,6 +70,7 @@ type volume struct {
 	readOnly bool   // whatever a volumeMount says
 	create   bool   // made at the first bind if it is missing
 	own      bool   // the pod's, and of no use to anybody else
+	image    string // is mounted at each bind: what the reference means may change
 }
 
 // Mount makes every volume that a container mounts; as under the kubelet, the
@@ -130,8 +133,10 @@ func (s *Spec) mount(v *v1.Volume) (volume, error) {
 		return s.claim(v.Name, v.PersistentVolumeClaim)
 	case v.Ephemeral != nil:
 		return s.ephemeral(v)
+	case v.Image != nil:
+		return volume{image: v.Image.Reference, readOnly: true, own: true}, nil
 	}
-	return volume{}, errors.New("its kind is not supported: use emptyDir, hostPath, configMap, secret, downwardAPI, projected or persistentVolumeClaim")
+	return volume{}, errors.New("its kind is not supported: use emptyDir, hostPath, configMap, secret, downwardAPI, projected, persistentVolumeClaim, ephemeral or image")
 }
 
 // volumeMode is the mode of the root of every volume that podrun makes: the
