@@ -100,7 +100,7 @@ func overlayTree(names []string) (int, error) {
 		return -1, fmt.Errorf("%d layers do not fit into one page of mount options", len(names))
 	}
 	const point = "../" + overlayPoint
-	if err := mount(point, options); errors.Is(err, unix.EINVAL) {
+	if err := mount(point, options, 0); errors.Is(err, unix.EINVAL) {
 		return -1, fmt.Errorf("%w: a user namespace of the pod's own needs id-mapped layers of an overlay, of Linux 5.19 or later; leave hostUsers out on this machine", err)
 	} else if err != nil {
 		return -1, err
