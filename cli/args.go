@@ -7,6 +7,29 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// asked puts the words that ask for help or the version elsewhere where this
+// program looks for them.
+func asked(args []string) []string {
+	switch {
+	case len(args) < 2:
+	case args[1] == "help":
+		return append(slices.Concat(args[:1], args[2:]), "--help")
+	case args[1] == "--version":
+		return append(slices.Concat(args[:1], []string{"version"}), args[2:]...)
+	}
+	return args
+}
+
+// filesFlag is kubectl's way to name manifests; they may be arguments as well.
+func filesFlag(into *cli.StringSlice) cli.Flag {
+	return &cli.StringSliceFlag{Name: "filename", Aliases: []string{"f"}, Destination: into, Usage: "`FILE`, as an argument names it; may be repeated"}
+}
+
+// named are a command's arguments, and what -f says before them.
+func named(c *cli.Context, files *cli.StringSlice) []string {
+	return append(files.Value(), c.Args().Slice()...)
+}
+
 // intersperse moves the flags of a command before its arguments, and those of
 // the program before the command, so that `podrun logs web -f` and `podrun up
 // pod.yaml -v` mean what a user of kubectl expects; the flag parser stops at the

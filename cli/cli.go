@@ -126,7 +126,7 @@ func (a *app) notef(format string, args ...any) { fmt.Fprintf(a.Err, format, arg
 func Run(ctx context.Context, args []string, s Streams) int {
 	a := &app{Streams: s}
 	program := newProgram(a)
-	err := program.RunContext(ctx, intersperse(program, args))
+	err := program.RunContext(ctx, intersperse(program, asked(args)))
 	if err == nil {
 		return 0
 	}
@@ -202,7 +202,7 @@ func settle(c *cli.Command) {
 var habits = map[string]string{
 	"list": "ps", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
 	"delete": "down", "stop": "down", "rm": "down", "kill": "down --force", "log": "logs",
-	"images": "image ls", "pull": "image pull", "import": "image import", "load": "image load", "rmi": "image rm", "help": "--help",
+	"images": "image ls", "pull": "image pull", "import": "image import", "load": "image load", "rmi": "image rm",
 }
 
 func usageError(c *cli.Context, err error, _ bool) error {

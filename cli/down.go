@@ -26,6 +26,7 @@ type downOptions struct {
 	grace     int64
 	force     bool
 	volumes   bool
+	files     cli.StringSlice
 }
 
 func downCommand(a *app) *cli.Command {
@@ -36,13 +37,15 @@ func downCommand(a *app) *cli.Command {
 		ArgsUsage: "FILE...|POD...",
 		Flags: []cli.Flag{
 			namespaceFlag(&o.namespace),
+			filesFlag(&o.files),
 			&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "all pods of all namespaces"},
 			&cli.Int64Flag{Name: "grace-period", Value: -1, Destination: &o.grace, Usage: "`SECONDS` between the stop signal and SIGKILL; the pod's own where left out"},
 			&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "kill at once, and end a pod whose monitor does not answer"},
 			&cli.BoolFlag{Name: "volumes", Destination: &o.volumes, Usage: "also remove the named volumes that the pods use, and their data"},
 		},
 		Action: func(c *cli.Context) error {
-			if c.Args().Present() == o.all {
+			targets := named(c, &o.files)
+			if (len(targets) > 0) == o.all {
 				return usagef("down needs pods or manifests, or --all")
 			}
 			if o.grace < -1 {
@@ -53,7 +56,7 @@ func downCommand(a *app) *cli.Command {
 				return err
 			}
 			d := down{app: a, options: &o, store: store}
-			refs, err := d.targets(c.Context, c.Args().Slice(), c.IsSet("namespace"))
+			refs, err := d.targets(c.Context, targets, c.IsSet("namespace"))
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"podrun/monitor"
@@ -19,7 +21,7 @@ import (
 )
 
 func psCommand(a *app) *cli.Command {
-	var namespace, output string
+	var namespace, output, selected string
 	var all bool
 	return &cli.Command{
 		Name:      "ps",
@@ -29,8 +31,13 @@ func psCommand(a *app) *cli.Command {
 			namespaceFlag(&namespace),
 			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Destination: &all, Usage: "of all namespaces"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &output, Usage: "`FORMAT`: wide, json, yaml or name"},
+			&cli.StringFlag{Name: "selector", Aliases: []string{"l"}, Destination: &selected, Usage: "only pods whose labels match `SELECTOR`, such as app=web,tier!=db"},
 		},
 		Action: func(c *cli.Context) error {
+			selector, err := selectLabels(selected)
+			if err != nil {
+				return err
+			}
 			store, err := a.store()
 			if err != nil {
 				return err
@@ -39,9 +46,22 @@ func psCommand(a *app) *cli.Command {
 			if len(pods) == 0 && unread != nil {
 				return unread
 			}
+			pods = slices.DeleteFunc(pods, func(p *v1.Pod) bool { return !selector(p) })
 			return errors.Join(a.printPods(pods, output, all || c.IsSet("namespace")), unread)
 		},
 	}
+}
+
+// selectLabels tells which pods a selector in the API's words means.
+func selectLabels(text string) (func(*v1.Pod) bool, error) {
+	if text == "" {
+		return func(*v1.Pod) bool { return true }, nil
+	}
+	selector, err := labels.Parse(text)
+	if err != nil {
+		return nil, usagef("-l %q: %w", text, err)
+	}
+	return func(p *v1.Pod) bool { return selector.Matches(labels.Set(p.Labels)) }, nil
 }
 
 // listPods reads the pods of a namespace, or of all, or those that are named. The

@@ -28,6 +28,7 @@ type upOptions struct {
 	attach    bool
 	replace   bool
 	maxPIDs   int64
+	files     cli.StringSlice
 	sysctls   cli.StringSlice
 }
 
@@ -41,6 +42,7 @@ func upCommand(a *app) *cli.Command {
 			"has started and is ready, or has finished. A pod whose restartPolicy lets it finish has a second to do so at once.",
 		Flags: []cli.Flag{
 			namespaceFlag(&o.namespace),
+			filesFlag(&o.files),
 			&cli.StringFlag{Name: "pull", Destination: &o.pull, Usage: "`POLICY` for all images: Always, IfNotPresent or Never, whatever the manifests say"},
 			&cli.StringSliceFlag{Name: "insecure", Destination: &o.insecure, Usage: "registry `HOST` that may speak plain http"},
 			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Destination: &o.timeout, Usage: "how long to wait until the pods are ready; they stay"},
@@ -50,13 +52,14 @@ func upCommand(a *app) *cli.Command {
 			&cli.Int64Flag{Name: "pod-max-pids", Destination: &o.maxPIDs, Usage: "most processes and threads of a pod, `N`; -1 is no limit (default: half of what the machine can have)"},
 		},
 		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
+			files := named(c, &o.files)
+			if len(files) == 0 {
 				return usagef("up needs a FILE: a manifest, a directory, a URL, or - for standard input")
 			}
 			if err := o.check(); err != nil {
 				return err
 			}
-			objects, err := a.readManifests(c.Context, c.Args().Slice(), manifest.Options{Namespace: o.namespace, NamespaceSet: c.IsSet("namespace")})
+			objects, err := a.readManifests(c.Context, files, manifest.Options{Namespace: o.namespace, NamespaceSet: c.IsSet("namespace")})
 			if err != nil {
 				return err
 			}

@@ -10,16 +10,18 @@ import (
 
 func validateCommand(a *app) *cli.Command {
 	var namespace string
+	var files cli.StringSlice
 	return &cli.Command{
 		Name:      "validate",
 		Usage:     "check manifests and make nothing",
 		ArgsUsage: "FILE...",
-		Flags:     []cli.Flag{namespaceFlag(&namespace)},
+		Flags:     []cli.Flag{namespaceFlag(&namespace), filesFlag(&files)},
 		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
+			sources := named(c, &files)
+			if len(sources) == 0 {
 				return usagef("validate needs a FILE: a manifest, a directory, a URL, or - for standard input")
 			}
-			objects, err := a.readManifests(c.Context, c.Args().Slice(), manifest.Options{Namespace: namespace, NamespaceSet: c.IsSet("namespace")})
+			objects, err := a.readManifests(c.Context, sources, manifest.Options{Namespace: namespace, NamespaceSet: c.IsSet("namespace")})
 			if err != nil {
 				return err
 			}
