@@ -85,3 +85,13 @@ func changedImages(old, updated *v1.PodSpec) []v1.Container {
 	}
 	return list
 }
+
+// resizing tells of a change of the resources that has not come into force yet.
+func resizing(s *v1.PodStatus) (why string, yes bool) {
+	for _, c := range s.Conditions {
+		if c.Type == v1.PodResizeInProgress && c.Status == v1.ConditionTrue {
+			return strings.TrimSuffix("its resize: "+c.Message, ": "), true
+		}
+	}
+	return "", false
+}

@@ -126,6 +126,9 @@ func (l *launch) expects() string {
 	if l.status == nil {
 		return "its sandbox"
 	}
+	if why, yes := resizing(l.status); l.change != nil && yes {
+		return why
+	}
 	return expects(l.record.Pod, l.status)
 }
 
@@ -192,6 +195,9 @@ func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 	l.status = u.Status
 	line.show("waiting for " + l.expects())
 	v := judge(l.record.Pod, u.Status)
+	if _, yes := resizing(u.Status); v == arrived && l.change != nil && yes {
+		v = waiting
+	}
 	if v == failed && (len(l.missing[l.name()]) > 0 && onlyMissing(u.Status) || awaitsFile(l.record.Pod, u.Status)) {
 		v = waiting
 	}

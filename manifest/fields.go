@@ -108,7 +108,7 @@ honoured  spec.containers[].env[].valueFrom.fileKeyRef  volumeName path key opti
 honoured  spec.containers[].envFrom[]  prefix configMapRef secretRef
 honoured  spec.containers[].envFrom[].configMapRef  name optional
 honoured  spec.containers[].envFrom[].secretRef  name optional
-refused   spec.containers[]  resizePolicy : not yet
+honoured  spec.containers[]  resizePolicy
 honoured  spec.containers[].resizePolicy[]  resourceName restartPolicy
 honoured  spec.containers[].resources  limits requests
 refused   spec.containers[].resources  claims : there is no driver that gives devices out, use a hostPath volume of a privileged container

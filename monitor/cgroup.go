@@ -16,11 +16,15 @@ func (m *monitor) makeCgroup() error {
 	if err := m.checkHugePages(); err != nil {
 		return err
 	}
+	path := sandbox.PodPath(m.store.Instance, m.uid())
+	if sandbox.HasCgroup(path) && m.readStatus().EverStarted {
+		return nil // the life knows which limits are in force, and changes them
+	}
 	r := runtime.PodResources(m.pod)
 	if err := m.limitPIDs(r); err != nil {
 		return err
 	}
-	_, err := sandbox.NewCgroup(sandbox.PodPath(m.store.Instance, m.uid()), r)
+	_, err := sandbox.NewCgroup(path, r)
 	return err
 }
 

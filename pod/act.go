@@ -29,6 +29,7 @@ func (s *state) intend(a action, now time.Time) {
 		}
 		c.Stage, c.flight, c.pulling = stagePreparing, true, false
 		c.Made, c.Replaced = c.spec.Image, false
+		c.Resources = c.spec.Resources.DeepCopy()
 		c.NotBefore = Deadline{}
 		c.asked, c.killAgain, c.residue = time.Time{}, time.Time{}, nil
 	case actStart:
@@ -41,6 +42,8 @@ func (s *state) intend(a action, now time.Time) {
 		c.flight = true
 	case actCancel:
 		c.cancelled = true
+	case actResize:
+		s.resizing = true
 	case actProbe:
 		c.probes[a.probe].begin(c.probeSpec(a.probe), now)
 	}
@@ -88,6 +91,12 @@ func (l *Life) act(ctx context.Context, a action) {
 		})
 	case actCancel:
 		l.attempts[c].cancel()
+	case actResize:
+		resizing := l.state.resizeOf()
+		l.fly(func() func(*state, time.Time) {
+			err := r.Resize(ctx, resizing)
+			return func(s *state, now time.Time) { s.observeResized(resizing, err, now) }
+		})
 	case actProbe:
 		work, on := l.attempt(ctx, c), &container{spec: c.spec, init: c.init} // as it is now
 		l.fly(func() func(*state, time.Time) {

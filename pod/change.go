@@ -227,15 +227,47 @@ func withoutChanges(old, updated *v1.Pod) *v1.Pod {
 	for i := range p.Spec.InitContainers {
 		withoutChange(&old.Spec.InitContainers[i], &p.Spec.InitContainers[i])
 	}
+	if p.Spec.Resources != nil {
+		before := v1.ResourceRequirements{}
+		if old.Spec.Resources != nil {
+			before = *old.Spec.Resources
+		}
+		withoutAmounts(&before, p.Spec.Resources)
+		if r := p.Spec.Resources; old.Spec.Resources == nil && len(r.Requests)+len(r.Limits)+len(r.Claims) == 0 {
+			p.Spec.Resources = nil
+		}
+	}
 	return p
 }
 
 func withoutChange(old, updated *v1.Container) {
 	updated.Image = old.Image
+	withoutAmounts(&old.Resources, &updated.Resources)
+}
+
+func withoutAmounts(old, updated *v1.ResourceRequirements) {
+	updated.Requests = withAmountsOf(old.Requests, updated.Requests)
+	updated.Limits = withAmountsOf(old.Limits, updated.Limits)
 }
 
 // resizable are the resources that change in place.
 var resizable = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory}
+
+// withAmountsOf is the updated list with the old amounts of what is resizable.
+func withAmountsOf(old, updated v1.ResourceList) v1.ResourceList {
+	list := v1.ResourceList{}
+	maps.Copy(list, updated)
+	for _, name := range resizable {
+		delete(list, name)
+		if amount, found := old[name]; found {
+			list[name] = amount
+		}
+	}
+	if len(list) == 0 && len(old) == 0 {
+		return old
+	}
+	return list
+}
 
 // sameAmounts reports whether cpu and memory are the same.
 func sameAmounts(a, b *v1.ResourceRequirements) bool {

@@ -73,6 +73,38 @@ func TestCheckChange(t *testing.T) {
 		{"a command beside an image", func(p *v1.Pod) { p.Spec.Containers[0].Image, p.Spec.Containers[0].Command = "a:2", []string{"x"} }, "spec.containers[0].command" + mayNot},
 		{"a variable", func(p *v1.Pod) { p.Spec.Containers[0].Env = []v1.EnvVar{{Name: "A", Value: "b"}} }, "spec.containers[0].env" + mayNot},
 		{"a pull policy", func(p *v1.Pod) { p.Spec.Containers[1].ImagePullPolicy = v1.PullAlways }, "spec.containers[1].imagePullPolicy" + mayNot},
+		{"amounts of cpu and memory", func(p *v1.Pod) {
+			p.Spec.Containers[0].Resources = v1.ResourceRequirements{Requests: amounts("150m", "32Mi"), Limits: amounts("1", "64Mi")}
+		}, ""},
+		{"the first amounts", func(p *v1.Pod) { p.Spec.Containers[1].Resources.Limits = amounts("", "64Mi") }, ""},
+		{"of a sidecar and of an init container", func(p *v1.Pod) {
+			p.Spec.InitContainers[0].Resources.Requests, p.Spec.InitContainers[1].Resources.Requests = amounts("1", ""), amounts("2", "")
+		}, ""},
+		{"of an init container that would have to restart", func(p *v1.Pod) {
+			p.Spec.InitContainers[0].Resources.Requests = amounts("1", "")
+			p.Spec.InitContainers[0].ResizePolicy = []v1.ContainerResizePolicy{{ResourceName: v1.ResourceCPU, RestartPolicy: v1.RestartContainer}}
+		}, "spec.initContainers[0]: non-sidecar init containers with a resize policy of RestartContainer cannot be resized\nspec.initContainers[0].resizePolicy" + mayNot},
+		{"no limit any more", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Limits = nil }, "spec.containers[0].resources.limits: resource limits cannot be removed"},
+		{"no request of memory any more", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests = amounts("100m", "") }, "spec.containers[0].resources.requests: resource requests cannot be removed"},
+		{"another class", func(p *v1.Pod) {
+			for _, list := range [][]v1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+				for i := range list {
+					list[i].Resources = v1.ResourceRequirements{Requests: amounts("100m", "64Mi"), Limits: amounts("100m", "64Mi")}
+				}
+			}
+		}, "spec: Pod QOS Class may not change as a result of resizing"},
+		{"another resource", func(p *v1.Pod) {
+			p.Spec.Containers[0].Resources.Limits[v1.ResourceEphemeralStorage] = resource.MustParse("1Gi")
+		}, "spec.containers[0].resources.limits.ephemeral-storage" + mayNot},
+		{"the pod's own amounts, for the first time", func(p *v1.Pod) {
+			p.Spec.Resources = &v1.ResourceRequirements{Requests: amounts("1", "1Gi"), Limits: amounts("2", "1Gi")}
+		}, ""},
+		{"the pod's own huge pages", func(p *v1.Pod) {
+			p.Spec.Resources = &v1.ResourceRequirements{Requests: amounts("1", "1Gi"), Limits: v1.ResourceList{"hugepages-2Mi": resource.MustParse("2Mi")}}
+		}, "spec.resources" + mayNot},
+		{"a resize policy", func(p *v1.Pod) {
+			p.Spec.Containers[0].ResizePolicy = []v1.ContainerResizePolicy{{ResourceName: v1.ResourceCPU, RestartPolicy: v1.RestartContainer}}
+		}, "spec.containers[0].resizePolicy" + mayNot},
 		{"a volume", func(p *v1.Pod) { p.Spec.Volumes = []v1.Volume{{Name: "v"}} }, "spec.volumes" + mayNot},
 	} {
 		updated := changeable()
@@ -91,6 +123,33 @@ func TestCheckChange(t *testing.T) {
 		return p
 	}()); len(errs) > 0 {
 		t.Errorf("a first deadline: got %v", errs)
+	}
+}
+
+func TestCheckChangeOfThePodsOwnResources(t *testing.T) {
+	with := func(r *v1.ResourceRequirements) *v1.Pod {
+		p := changeable()
+		p.Spec.Resources = r
+		return p
+	}
+	old := with(&v1.ResourceRequirements{Requests: amounts("1", "1Gi"), Limits: amounts("2", "")})
+	for _, test := range []struct {
+		why     string
+		updated *v1.ResourceRequirements
+		want    string
+	}{
+		{"more and less", &v1.ResourceRequirements{Requests: amounts("500m", "1Gi"), Limits: amounts("4", "2Gi")}, ""},
+		{"no limit any more", &v1.ResourceRequirements{Requests: amounts("1", "1Gi")}, "spec.resources.limits: Forbidden: pod-level resource limits cannot be removed"},
+		{"nothing any more", nil, "spec.resources: Forbidden: pod-level resources cannot be removed"},
+	} {
+		errs := CheckChange(old, with(test.updated))
+		if got := ""; len(errs) > 0 {
+			if got = errs[0].Error(); got != test.want {
+				t.Errorf("%s: got %q, want %q", test.why, got, test.want)
+			}
+		} else if test.want != "" {
+			t.Errorf("%s: no complaint, want %q", test.why, test.want)
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ type Checkpoint struct {
 	Ending *Ending `json:"ending,omitempty"`
 	// RestartingAll is set while all containers end, to begin anew.
 	RestartingAll bool `json:"restartingAll,omitempty"`
+	// Resources are the pod's own that are in force.
+	Resources *v1.ResourceRequirements `json:"podResources,omitempty"`
 	// Sandbox is the one that the containers were in.
 	Sandbox string `json:"sandbox,omitempty"`
 	// Durable says that this checkpoint holds what cannot be learned again
@@ -70,8 +72,10 @@ type Record struct {
 	ImageID     string            `json:"imageID,omitempty"`
 	ImageConfig string            `json:"imageConfig,omitempty"`
 	// Made is the image as the spec named it when the attempt in hand was begun.
-	Made      string    `json:"made,omitempty"`
-	StartedAt time.Time `json:"startedAt,omitzero"`
+	Made string `json:"made,omitempty"`
+	// Resources are those in force for the container, or for its next attempt.
+	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
+	StartedAt time.Time                `json:"startedAt,omitzero"`
 	// Started: the startup probe succeeded, or there is none.
 	Started bool `json:"started,omitempty"`
 	// Ready is the last verdict of the readiness probe, or Started without one.
@@ -129,7 +133,7 @@ func (p *Checkpoint) Owed(alive map[string]int) map[string]int {
 
 // checkpoint copies what the state has to keep.
 func (s *state) checkpoint(status v1.PodStatus) Checkpoint {
-	p := Checkpoint{Status: status, EverStarted: s.everStarted, RestartingAll: s.restartingAll, Sandbox: s.sandbox}
+	p := Checkpoint{Status: status, EverStarted: s.everStarted, RestartingAll: s.restartingAll, Sandbox: s.sandbox, Resources: s.inForce}
 	if s.stop != nil {
 		stop := *s.stop
 		p.Stop = &stop
@@ -158,6 +162,9 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 		s.since = now.Add(-max(now.Sub(s.started), 0))
 	}
 	s.everStarted, s.restartingAll = p.EverStarted, p.RestartingAll
+	if p.EverStarted {
+		s.inForce = p.Resources
+	}
 	s.custom = customConditions(p.Status.Conditions)
 	if p.Stop != nil {
 		s.stop = &Stop{Deadline: p.Stop.Deadline.resume(now)}

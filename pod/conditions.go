@@ -28,6 +28,7 @@ func (s *state) conditions(st *v1.PodStatus, old []v1.PodCondition, now time.Tim
 	for i := range own {
 		own[i].ObservedGeneration = s.pod.Generation
 	}
+	own = append(own, s.resizeCondition()...)
 	if mayRestartAll(&s.pod.Spec) {
 		own = append(own, s.allRestarting(st.Phase))
 	}

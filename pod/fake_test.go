@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -171,6 +172,15 @@ func (m *machine) Remove(name string, attempt int) error {
 	delete(m.exists, name)
 	delete(m.alive, name)
 	return nil
+}
+
+func (m *machine) Resize(ctx context.Context, r Resizing) error {
+	for name, attempt := range r.Attempts {
+		if m.running[name] != attempt {
+			m.wrong = append(m.wrong, fmt.Sprintf("resize %s %d, which does not run", name, attempt))
+		}
+	}
+	return m.step(ctx, "resize", strings.Join(slices.Sorted(maps.Keys(r.Attempts)), "+"), 0)
 }
 
 func (m *machine) probe(key string) (probe.Result, string, error) {

@@ -12,6 +12,7 @@ const (
 	actRemove                      // clear up after it
 	actCancel                      // give up the preparation or start under way
 	actProbe
+	actResize // of the pod
 )
 
 // action is one thing to do about the attempt in hand of a container.
@@ -50,6 +51,7 @@ func (s *state) plan(now time.Time) plan {
 		p.wakeAt(c.statusChange(now))
 	}
 	if !s.halting() {
+		s.planResize(&p, now)
 		s.planPrepare(&p, now)
 		s.planStart(&p)
 	}
@@ -109,6 +111,9 @@ func (s *state) planPrepare(p *plan, now time.Time) {
 func (s *state) planAttempt(p *plan, c *container, now time.Time) {
 	if c.flight || c.Stage == stageExited && (!c.Removed || !s.restarts(c)) || c.exists() {
 		return
+	}
+	if c.outgrown() && s.resizeError == "" {
+		return // first the pod has to have room for it
 	}
 	if !c.NotBefore.passed(now) {
 		p.wakeAt(c.NotBefore.At)

@@ -51,6 +51,9 @@ type Runtime interface {
 	Kill(container string, attempt int) error
 	// Remove undoes Create; the logs stay. Removing what does not exist succeeds.
 	Remove(container string, attempt int) error
+	// Resize brings other resources of containers that run into force, and of
+	// the pod as a whole. Asked again after it failed or was cut short, it goes on.
+	Resize(ctx context.Context, r Resizing) error
 	// Exec runs a command in a running container and reports its exit code and
 	// the beginning of its output. When ctx ends, the command and its children
 	// are killed and the error is ctx's.

@@ -44,7 +44,12 @@ type state struct {
 	sandbox       string
 	sums          podSums
 	events        []Event
-	recursive     func(*v1.VolumeMount) bool // Config.RecursiveReadOnly
+
+	inForce     *v1.ResourceRequirements   // the pod's own that are in force
+	resizing    bool                       // a Resize is under way
+	resizeError string                     // of the last one
+	resizeAt    time.Time                  // when to try the next
+	recursive   func(*v1.VolumeMount) bool // Config.RecursiveReadOnly
 }
 
 // container is one container of the spec and its attempt in hand.
@@ -75,7 +80,7 @@ type container struct {
 }
 
 func newState(pod *v1.Pod, now time.Time) *state {
-	s := &state{pod: pod, started: now, since: now}
+	s := &state{pod: pod, started: now, since: now, inForce: pod.Spec.Resources}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
 		s.init = append(s.init, &container{Record: Record{Name: c.Name}, spec: c, init: true})

@@ -126,8 +126,7 @@ func (s *state) containerStatus(c *container, now time.Time) v1.ContainerStatus 
 		cs.Ready = cs.State.Terminated != nil && cs.State.Terminated.ExitCode == 0
 	}
 	if c.ContainerID != "" {
-		resources := c.spec.Resources // what is not resized has what it asked for
-		cs.Resources, cs.AllocatedResources = &resources, resources.Requests
+		cs.Resources, cs.AllocatedResources = c.inForce(), c.spec.Resources.Requests
 		cs.User = c.User
 		if l := c.spec.Lifecycle; l != nil {
 			cs.StopSignal = l.StopSignal

@@ -11,7 +11,7 @@ import (
 // has returned; before Run at once. It may be told of the same manifest again.
 func (l *Life) Update(p *v1.Pod) {
 	saved := make(chan struct{})
-	l.post(message{apply: func(s *state, _ time.Time) { s.update(p) }, saved: saved})
+	l.post(message{apply: func(s *state, now time.Time) { s.update(p, now) }, saved: saved})
 	select {
 	case <-l.running:
 	default:
@@ -23,7 +23,8 @@ func (l *Life) Update(p *v1.Pod) {
 	}
 }
 
-func (s *state) update(p *v1.Pod) {
+func (s *state) update(p *v1.Pod, now time.Time) {
+	old := s.pod
 	s.pod = p
 	for i, c := range s.init {
 		c.update(&p.Spec.InitContainers[i])
@@ -36,6 +37,7 @@ func (s *state) update(p *v1.Pod) {
 			s.addEphemeral(e)
 		}
 	}
+	s.announceResize(old, now)
 }
 
 // update: another image is not held back by what became of the one before. The
@@ -59,7 +61,7 @@ func (c *container) update(spec *v1.Container) {
 
 // follow ends what runs by another definition than the manifest's, so that it
 // starts again by that, whatever the restart policy is. What counts is the image
-// (kubelet, HashContainer). An init container that is no sidecar is left to its
+// (kubelet, HashContainer), and resources that do not change without a restart. An init container that is no sidecar is left to its
 // work. The rule goes by what is kept of each attempt: a change that was saved is
 // followed by the next monitor, too.
 func (s *state) follow(now time.Time) {
@@ -73,6 +75,8 @@ func (s *state) follow(now time.Time) {
 				format = "Init container %s definition changed"
 			}
 			s.replace(c, format, now)
+		} else if c.resizeRestarts() {
+			s.replace(c, "Container %s resize requires restart", now)
 		}
 	}
 }

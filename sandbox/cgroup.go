@@ -64,6 +64,39 @@ func NewCgroup(path string, r *cgroups.Resources) (*Cgroup, error) {
 	return c, nil
 }
 
+// LimitCgroup changes the limits of a group that is there: those that r has.
+func LimitCgroup(path string, r *cgroups.Resources) error {
+	m, err := manager.New(&cgroups.Cgroup{Path: path, Resources: r})
+	if err != nil {
+		return fmt.Errorf("find the cgroup hierarchies: %w", err)
+	}
+	if err := m.Set(r); err != nil {
+		return fmt.Errorf("limit cgroup %s: %w", path, err)
+	}
+	return nil
+}
+
+// HasCgroup reports whether the group is there.
+func HasCgroup(path string) bool { return len(directories(path)) > 0 }
+
+// MemoryUsage is what the processes of the group use, in bytes; 0 where nobody
+// counts. On cgroup v1 and v2 alike the cache of files is a part of it.
+func MemoryUsage(path string) int64 {
+	for _, dir := range directories(path) {
+		for _, name := range []string{"memory.current", "memory.usage_in_bytes"} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				continue
+			}
+			n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+			if err == nil {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
 // Tries of apply. Each time a RemoveInstance has to hit the same few microseconds.
 const applyTries = 50
 
