@@ -5,37 +5,63 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
+	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // tally counts verdicts that agree, and keeps examples of those that do not.
 type tally struct {
+	sync.Mutex
+	running sync.WaitGroup
+	places  chan struct{}
+
 	counts   map[result]int
 	examples map[string][]string // what differs -> on which objects
 }
 
-func newTally() *tally { return &tally{map[result]int{}, map[string][]string{}} }
+func newTally() *tally {
+	return &tally{places: make(chan struct{}, runtime.NumCPU()), counts: map[result]int{}, examples: map[string][]string{}}
+}
 
+// hold compares the verdicts about an object beside others.
 func (c *tally) hold(name string, data []byte) {
+	c.places <- struct{}{}
+	c.running.Go(func() {
+		defer func() { <-c.places }()
+		c.count(name, data)
+	})
+}
+
+func (c *tally) count(name string, data []byte) {
 	r, what := compare(data)
+	c.Lock()
+	defer c.Unlock()
 	c.counts[r]++
 	if r == differ {
 		for line := range strings.Lines(what) {
-			line = strings.TrimSpace(line)
+			line = values.ReplaceAllString(strings.TrimSpace(line), "$1…")
 			c.examples[line] = append(c.examples[line], name+"\n      "+string(data))
 		}
 	}
 }
 
+// values are what complaints quote; differences are told apart without them.
+var values = regexp.MustCompile(`((?:Invalid|Unsupported|Duplicate) value: )(?:"[^"]*"|-?\d+)`)
+
 // report prints the share that agrees, and fails with what differs.
 func (c *tally) report(t *testing.T) {
 	t.Helper()
+	c.running.Wait()
 	all := c.counts[agree] + c.counts[byTable] + c.counts[differ]
 	t.Logf("%d manifests: %.2f %% agree (%d of these refuse a field by the table)", all, 100*float64(all-c.counts[differ])/float64(max(all, 1)), c.counts[byTable])
-	const shown = 60
+	const shown = 25
 	keys := slices.SortedFunc(maps.Keys(c.examples), func(a, b string) int { return cmp.Or(len(c.examples[b])-len(c.examples[a]), cmp.Compare(a, b)) })
 	for i, k := range keys {
 		if i == shown {
@@ -116,6 +142,30 @@ func TestMutatedFull(t *testing.T) {
 	c, m := newTally(), mutator{1, map[string]int{}}
 	for _, s := range full(t) {
 		m.mutations(clone(s.object), func(what string, data []byte) { c.hold(fmt.Sprintf("%s: %s", s.name, what), data) })
+	}
+	c.report(t)
+}
+
+// number is what a variable of the environment says, or else a default.
+func number(t *testing.T, variable string, otherwise uint64) uint64 {
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return n
+}
+
+// TestRandom holds Pods of random fields. PODRUN_SEED repeats a run, PODRUN_PODS makes it longer.
+func TestRandom(t *testing.T) {
+	seed, pods := number(t, "PODRUN_SEED", rand.Uint64()), number(t, "PODRUN_PODS", 10_000)
+	t.Logf("%d Pods of PODRUN_SEED=%d", pods, seed)
+	c, g := newTally(), generator{rand.New(rand.NewPCG(seed, 0))}
+	for i := range pods {
+		c.hold(fmt.Sprintf("random %d", i), g.pod())
 	}
 	c.report(t)
 }

@@ -63,6 +63,7 @@ func server(data []byte) verdict {
 		if e.Type == field.ErrorTypeTooLong && e.Field == "[]" { // of a ConfigMap: no field is named
 			e.Field = "data"
 		}
+		e.Field = strings.Replace(e.Field, "].downwarAPI", "].downwardAPI", 1) // a slip of the pen
 		v.complaints = append(v.complaints, complaint{e.Field, e.ErrorBody()})
 	}
 	return v

@@ -17,6 +17,8 @@ func setPodDefaults(pod *v1.Pod) {
 	fill(&spec.SchedulerName, v1.DefaultSchedulerName)
 	point(&spec.TerminationGracePeriodSeconds, v1.DefaultTerminationGracePeriodSeconds)
 	point(&spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
+	fill(&spec.ServiceAccountName, spec.DeprecatedServiceAccount) // one of the two names is enough
+	fill(&spec.DeprecatedServiceAccount, spec.ServiceAccountName)
 	if spec.SecurityContext == nil {
 		spec.SecurityContext = &v1.PodSecurityContext{}
 	}

@@ -142,6 +142,7 @@ func (p *parser) pod(v document.Value) {
 	pod := &v1.Pod{}
 	r := p.read(v, "Pod", pod, podFields())
 	pod.Status = v1.PodStatus{}
+	pod.Generation = 0 // a server begins to count anew
 	setPodDefaults(pod)
 	r.check(check.Pod(pod))
 	if grace := pod.Spec.TerminationGracePeriodSeconds; *grace < 0 {

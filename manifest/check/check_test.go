@@ -127,7 +127,7 @@ func TestValidateEnv(t *testing.T) {
 		{"a key of a plain field", "env: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.name['a']\"}}}]", `spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "metadata.name['a']": only metadata.labels and metadata.annotations`},
 		{"a label", "env: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}]", ""},
 		{"no label's name", "env: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['a b']\"}}}]", `spec.containers[0].env[0].valueFrom.fieldRef: Invalid value: "a b": name part must consist of`},
-		{"another API version", "env: [{name: A, valueFrom: {fieldRef: {apiVersion: v2, fieldPath: metadata.name}}}]", `spec.containers[0].env[0].valueFrom.fieldRef.apiVersion: Unsupported value: "v2"`},
+		{"another API version", "env: [{name: A, valueFrom: {fieldRef: {apiVersion: v2, fieldPath: metadata.name}}}]", `spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "metadata.name": unsupported pod version: v2`},
 		{"no resource", "env: [{name: A, valueFrom: {resourceFieldRef: {}}}]", "spec.containers[0].env[0].valueFrom.resourceFieldRef.resource: Required value"},
 		{"a resource not given", "env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.gpu}}}]", `spec.containers[0].env[0].valueFrom.resourceFieldRef.resource: Unsupported value: "limits.gpu"`},
 		{"a divisor of memory for cpu", "env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu, divisor: 1Mi}}}]", `spec.containers[0].env[0].valueFrom.resourceFieldRef.divisor: Unsupported value: "1Mi": supported values: "1", "1m"`},

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -77,12 +78,12 @@ var envFields = []string{"metadata.name", "metadata.namespace", "metadata.uid", 
 	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"}
 
 func validateFieldRef(ref *v1.ObjectFieldSelector, path *field.Path, fields []string) field.ErrorList {
-	if ref.APIVersion != "v1" {
-		return field.ErrorList{field.NotSupported(path.Child("apiVersion"), ref.APIVersion, []string{"v1"})}
-	}
 	at := path.Child("fieldPath")
 	if ref.FieldPath == "" {
 		return field.ErrorList{field.Required(at, "")}
+	}
+	if ref.APIVersion != "v1" {
+		return placeAt(path.Child("apiVersion"), field.ErrorList{field.Invalid(at, ref.FieldPath, fmt.Sprintf("unsupported pod version: %s", ref.APIVersion))})
 	}
 	base, key, ok := Subscript(ref.FieldPath)
 	if !ok {

@@ -60,9 +60,9 @@ func validateOS(name v1.OSName, path *field.Path) field.ErrorList {
 	return placeAt(path.Child("name"), oneOf(path, name, v1.Linux, v1.Windows))
 }
 
-// validateIP takes what the fields that are older than today's rules take: no leading zeros, no IPv4 in IPv6.
+// validateIP refuses what has been read in different ways: leading zeros, IPv4 in IPv6.
 func validateIP(path *field.Path, ip string) field.ErrorList {
-	const strict = false // the feature gate StrictIPCIDRValidation is off
+	const strict = true // the feature gate StrictIPCIDRValidation is on
 	return validation.IsValidIPForLegacyField(path, ip, strict, nil)
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // validateScheduling checks the fields that choose a node. They mean nothing on one machine, but what is
-// wrong on a cluster is wrong here.
+// wrong on a cluster is wrong here. A server drops schedulingGroup unread while its feature gate is off.
 func validateScheduling(pod *v1.Pod, path *field.Path) field.ErrorList {
 	spec := &pod.Spec
 	errs := metavalidation.ValidateLabels(spec.NodeSelector, path.Child("nodeSelector"))
@@ -26,14 +26,6 @@ func validateScheduling(pod *v1.Pod, path *field.Path) field.ErrorList {
 	}
 	if p := spec.PreemptionPolicy; p != nil {
 		errs = append(errs, oneOf(path.Child("preemptionPolicy"), *p, v1.PreemptLowerPriority, v1.PreemptNever)...)
-	}
-	if g := spec.SchedulingGroup; g != nil {
-		at := path.Child("schedulingGroup", "podGroupName")
-		if g.PodGroupName == nil {
-			errs = append(errs, field.Invalid(at, "", "must specify one of: `podGroupName`"))
-		} else {
-			errs = append(errs, invalid(at, *g.PodGroupName, apivalidation.NameIsDNSSubdomain(*g.PodGroupName, false))...)
-		}
 	}
 	if spec.Overhead != nil {
 		errs = append(errs, checkQuantities(&v1.ResourceRequirements{Limits: spec.Overhead}, containerResource, path.Child("overhead"))...)

@@ -1,0 +1,212 @@
+package conformance
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// generator makes objects with random fields. Their values are mostly of the kind that the field wants, so that
+// complaints come from a few places, and often from how fields go together.
+type generator struct{ *rand.Rand }
+
+// words are values for strings by the field's name; a star stands for all other fields.
+var words = map[string][]string{
+	"name":                     {"a", "b", "web", "data", "net.core.somaxconn", "kernel.shmmax", "x.y/z", "A", "Bad_Name", "nofile"},
+	"image":                    {"busybox", "nginx:1", " x"},
+	"namespace":                {"prod", "", "Prod"},
+	"mountPath":                {"/a", "/b", "/data", "rel"},
+	"subPath":                  {"a", "a/b", "../x", "/abs"},
+	"subPathExpr":              {"$(A)", "../x"},
+	"path":                     {"/a", "a", "a/b", "..a", "../b", "b"},
+	"key":                      {"a", "b", "x.y/z", "bad key", "metadata.name"},
+	"operator":                 {"In", "NotIn", "Exists", "DoesNotExist", "Equal", "Gt", "Lt", "in"},
+	"values":                   {"a", "1", "bad value"},
+	"topologyKey":              {"zone", "host", "bad key"},
+	"whenUnsatisfiable":        {"DoNotSchedule", "ScheduleAnyway", "Never"},
+	"effect":                   {"NoSchedule", "NoExecute", "PreferNoSchedule", "None"},
+	"fieldPath":                {"metadata.name", "metadata.labels['a']", "metadata.labels", "status.podIP", "spec.nodeName", "metadata.name['a']", "metadata.annotations['a b']", "nothing"},
+	"resource":                 {"limits.cpu", "requests.memory", "limits.ephemeral-storage", "limits.hugepages-2Mi", "cpu"},
+	"containerName":            {"a", "b"},
+	"apiVersion":               {"v1", "", "v2"},
+	"volumeName":               {"a", "b", "data"},
+	"restartPolicy":            {"Always", "OnFailure", "Never", "NotRequired", "RestartContainer", "always"},
+	"action":                   {"Restart", "RestartAllContainers", "Stop"},
+	"resourceName":             {"cpu", "memory", "storage"},
+	"type":                     {"RuntimeDefault", "Unconfined", "Localhost", "Directory", "File", "Socket", "Other"},
+	"localhostProfile":         {"a/b", "../c", " d", ""},
+	"protocol":                 {"TCP", "UDP", "tcp"},
+	"hostIP":                   {"127.0.0.1", "::1"},
+	"scheme":                   {"HTTP", "HTTPS", "ftp"},
+	"ip":                       {"10.0.0.1", "::1", "010.0.0.1", "x"},
+	"nameservers":              {"1.1.1.1", "::1", "x"},
+	"searches":                 {"example.com", ".", "a_b.c", "bad domain"},
+	"hostnames":                {"a.b", "A"},
+	"mountPropagation":         {"None", "HostToContainer", "Bidirectional", "Both"},
+	"recursiveReadOnly":        {"Enabled", "IfPossible", "Disabled", "No"},
+	"medium":                   {"", "Memory"},
+	"dnsPolicy":                {"ClusterFirst", "Default", "None", "ClusterFirstWithHostNet", "Own"},
+	"imagePullPolicy":          {"Always", "IfNotPresent", "Never", "Sometimes"},
+	"pullPolicy":               {"Always", "IfNotPresent", "Never", "Sometimes"},
+	"stopSignal":               {"SIGTERM", "SIGRTMIN+3", "TERM"},
+	"procMount":                {"Default", "Unmasked", "Own"},
+	"add":                      {"NET_ADMIN", "CAP_SYS_ADMIN", "ALL"},
+	"drop":                     {"ALL"},
+	"accessModes":              {"ReadWriteOnce", "ReadOnlyMany", "ReadWriteOncePod", "RWO"},
+	"volumeMode":               {"Filesystem", "Own"},
+	"fsGroupChangePolicy":      {"Always", "OnRootMismatch", "Never"},
+	"claimName":                {"data", "web-a", "web-data"},
+	"conditionType":            {"x.y/z", "ready", "bad type"},
+	"preemptionPolicy":         {"Never", "PreemptLowerPriority", "x"},
+	"nodeAffinityPolicy":       {"Honor", "Ignore", "x"},
+	"nodeTaintsPolicy":         {"Honor", "Ignore", "x"},
+	"matchLabelKeys":           {"a", "b", "bad key"},
+	"mismatchLabelKeys":        {"a", "c"},
+	"seLinuxChangePolicy":      {"Recursive", "MountOption", "x"},
+	"labels":                   {"a", "bad value"},
+	"terminationMessagePolicy": {"File", "FallbackToLogsOnError", "x"},
+	"supplementalGroupsPolicy": {"Merge", "Strict", "x"},
+	"*":                        {"a", "b", "x.y", "Bad Value", ""},
+}
+
+var (
+	mapKeys    = []string{"a", "b", "x.y/z", "bad key"}
+	quantities = []string{"0", "1", "2", "100m", "1Mi", "4Mi", "1Gi", "-1", "1.5"}
+	resources  = []v1.ResourceName{"cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "storage", "example.com/x", "bad name", "pods", "requests.cpu"}
+	numbers    = []int64{0, 1, 1, 2, 5, 10, 80, 80, 443, 1000, -1, 70000}
+	kindsOfOne = map[reflect.Type]bool{
+		reflect.TypeFor[v1.VolumeSource](): true, reflect.TypeFor[v1.ProbeHandler](): true, reflect.TypeFor[v1.LifecycleHandler](): true,
+		reflect.TypeFor[v1.EnvVarSource](): true, reflect.TypeFor[v1.VolumeProjection](): true,
+	}
+)
+
+// rare are fields that podrun refuses, or that hide others: they are set now and then.
+var rare = map[string]bool{
+	"windowsOptions": true, "resourceClaims": true, "claims": true, "schedulingGates": true, "runtimeClassName": true, "volumeDevices": true, "ephemeralContainers": true,
+	"dataSource": true, "dataSourceRef": true, "serviceAccountToken": true, "clusterTrustBundle": true, "podCertificate": true, "os": true, "managedFields": true,
+	"nfs": true, "iscsi": true, "cephfs": true, "csi": true, "fc": true, "flexVolume": true, "glusterfs": true, "rbd": true, "awsElasticBlockStore": true, "azureDisk": true,
+	"azureFile": true, "cinder": true, "flocker": true, "gcePersistentDisk": true, "photonPersistentDisk": true, "portworxVolume": true, "quobyte": true, "scaleIO": true,
+	"storageos": true, "vsphereVolume": true, "gitRepo": true, "affinity": true, "topologySpreadConstraints": true, "tolerations": true, "ownerReferences": true, "finalizers": true,
+	"generateName": true, "overhead": true,
+}
+
+func pick[T any](g generator, list []T) T { return list[g.IntN(len(list))] }
+
+// pod makes a Pod with a name and containers.
+func (g generator) pod() []byte {
+	p := &v1.Pod{}
+	g.fill(reflect.ValueOf(&p.ObjectMeta).Elem(), "", 0)
+	g.fill(reflect.ValueOf(&p.Spec).Elem(), "", 0)
+	p.APIVersion, p.Kind = "v1", "Pod"
+	p.Name, p.GenerateName = "web", ""
+	if len(p.Spec.Containers) == 0 && g.IntN(10) > 0 {
+		p.Spec.Containers = make([]v1.Container, 1)
+		g.fill(reflect.ValueOf(&p.Spec.Containers[0]).Elem(), "", 1)
+	}
+	for _, list := range [][]v1.Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for i := range list {
+			if list[i].Image == "" && g.IntN(10) > 0 {
+				list[i].Image = "busybox"
+			}
+		}
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func (g generator) fill(v reflect.Value, name string, depth int) {
+	switch x := v.Addr().Interface().(type) {
+	case *resource.Quantity:
+		*x = resource.MustParse(pick(g, quantities))
+		return
+	case *intstr.IntOrString:
+		*x = pick(g, []intstr.IntOrString{intstr.FromInt32(80), intstr.FromInt32(0), intstr.FromString("http"), intstr.FromString("Bad")})
+		return
+	case *metav1.Time:
+		return
+	case *v1.ResourceList:
+		*x = v1.ResourceList{}
+		for range g.IntN(3) {
+			(*x)[pick(g, resources)] = resource.MustParse(pick(g, quantities))
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		g.structure(v, depth)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		g.fill(v.Elem(), name, depth)
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 1+g.IntN(2), 2))
+		for i := range v.Len() {
+			g.fill(v.Index(i), name, depth)
+		}
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for range 1 + g.IntN(2) {
+			value := reflect.New(v.Type().Elem()).Elem()
+			g.fill(value, name, depth)
+			v.SetMapIndex(reflect.ValueOf(pick(g, mapKeys)).Convert(v.Type().Key()), value)
+		}
+	case reflect.String:
+		list := words[name]
+		if list == nil {
+			list = words["*"]
+		}
+		if g.IntN(3) > 0 { // the first ones are right
+			list = list[:(len(list)+1)/2]
+		}
+		v.SetString(pick(g, list))
+	case reflect.Bool:
+		v.SetBool(g.IntN(2) == 0)
+	case reflect.Int32, reflect.Int64, reflect.Int:
+		v.SetInt(pick(g, numbers))
+	}
+}
+
+func (g generator) structure(v reflect.Value, depth int) {
+	only := -1
+	if kindsOfOne[v.Type()] && g.IntN(10) > 0 {
+		only = g.IntN(v.NumField())
+		for rare[jsonName(v.Type().Field(only))] && g.IntN(20) > 0 {
+			only = g.IntN(v.NumField())
+		}
+	}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name := jsonName(f)
+		chance := 100 / (3 + 2*depth) // of a field that is left out upstream: fewer the deeper
+		if !strings.Contains(f.Tag.Get("json"), "omitempty") {
+			chance = 95
+		}
+		switch {
+		case only >= 0 && i != only:
+			continue
+		case only == i, name == "":
+			chance = 100
+		case rare[name]:
+			chance = 3
+		}
+		if g.IntN(100) < chance {
+			g.fill(v.Field(i), name, depth+1)
+		}
+	}
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
