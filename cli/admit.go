@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"podrun/runtime"
 	"podrun/sandbox"
 )
 
@@ -24,6 +25,13 @@ func (u *up) admit(fresh []*launch) error {
 	for _, l := range fresh {
 		if l.kept {
 			continue
+		}
+		notes, err := runtime.CheckModules(l.record.Pod)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pod %s cannot be made: %w", l.name(), err))
+		}
+		for _, n := range notes {
+			u.notef("pod %s: %s\n", l.name(), n)
 		}
 		if err := allowed.Check(&l.record.Pod.Spec); err != nil {
 			errs = append(errs, fmt.Errorf("pod %s cannot be made: %w%s", l.name(), err, howToAllow(err)))

@@ -62,10 +62,10 @@ honoured  spec.securityContext  supplementalGroupsPolicy
 refused   spec.securityContext  windowsOptions={} : these are Linux containers, use runAsUser and its neighbours
 honoured  spec.securityContext  sysctls
 honoured  spec.securityContext.sysctls[]  name value
-refused   spec.securityContext  appArmorProfile : not yet
+honoured  spec.securityContext  appArmorProfile
 honoured  spec.securityContext.appArmorProfile  type localhostProfile
-refused   spec.securityContext  seLinuxOptions={} : not yet
-refused   spec.securityContext  seLinuxChangePolicy : not yet
+honoured  spec.securityContext  seLinuxOptions
+honoured  spec.securityContext  seLinuxChangePolicy
 honoured  spec.securityContext.seLinuxOptions  user role type level
 
 honoured  spec.containers[]  name image imagePullPolicy command args workingDir ports env envFrom resources volumeMounts
@@ -122,9 +122,9 @@ honoured  spec.containers[].securityContext.capabilities  add drop
 honoured  spec.containers[].securityContext.seccompProfile  type localhostProfile
 honoured  spec.containers[].securityContext  procMount
 refused   spec.containers[].securityContext  windowsOptions={} : these are Linux containers, use runAsUser and its neighbours
-refused   spec.containers[].securityContext  appArmorProfile : not yet
+honoured  spec.containers[].securityContext  appArmorProfile
 honoured  spec.containers[].securityContext.appArmorProfile  type localhostProfile
-refused   spec.containers[].securityContext  seLinuxOptions={} : not yet
+honoured  spec.containers[].securityContext  seLinuxOptions
 honoured  spec.containers[].securityContext.seLinuxOptions  user role type level
 
 honoured  spec.volumes[]  name emptyDir hostPath configMap secret persistentVolumeClaim

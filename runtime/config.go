@@ -67,7 +67,7 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 		Cwd:              s.workingDir(),
 		Init:             true,
 	}
-	return config, process, nil
+	return config, process, s.confine(config, sc)
 }
 
 // namespaces: its own mount and PID namespace, unless processes are shared; the
