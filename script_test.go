@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"podrun/netns"
 	"podrun/state"
@@ -318,6 +319,18 @@ func (p *place) downAll(t testing.TB) {
 	}
 }
 
+// condition is what a script may ask of the machine: [sctp].
+func condition(name string) (bool, error) {
+	if name != "sctp" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
+	if err != nil {
+		return false, nil
+	}
+	return true, unix.Close(fd)
+}
+
 type placeKey struct{}
 
 func here(ts *testscript.TestScript) *place { return ts.Value(placeKey{}).(*place) }
@@ -327,6 +340,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		Cmds:                commands,
 		RequireExplicitExec: true,
+		Condition:           condition,
 		Setup: func(e *testscript.Env) error {
 			p, err := newPlace()
 			if err != nil {

@@ -65,7 +65,7 @@ type Port struct {
 	HostIP        netip.Addr // zero or 0.0.0.0: all IPv4 addresses of the machine; ::, all IPv6 ones
 	HostPort      uint16     // never 0
 	ContainerPort uint16
-	Protocol      string // TCP or UDP; empty means TCP
+	Protocol      string // TCP, UDP or SCTP; empty means TCP
 }
 
 // String is the port as a person would write it, such as 127.0.0.1:8080/TCP.
@@ -100,8 +100,8 @@ func (p Port) check() error {
 	switch {
 	case p.HostPort == 0:
 		return fmt.Errorf("host port 0 for container port %d: a port between 1 and 65535 is needed", p.ContainerPort)
-	case p.protocol() != "TCP" && p.protocol() != "UDP":
-		return fmt.Errorf("host port %v: the protocol must be TCP or UDP", p)
+	case p.number() == 0:
+		return fmt.Errorf("host port %v: the protocol must be TCP, UDP or SCTP", p)
 	case p.HostIP.Is4In6():
 		return fmt.Errorf("host port %v: write the address as %v", p, p.HostIP.Unmap())
 	}

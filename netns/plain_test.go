@@ -85,7 +85,7 @@ func TestCheckAttachment(t *testing.T) {
 		"an IPv6 port":      func(a *Attachment) { a.Ports[0].HostIP = netip.MustParseAddr("::") },
 		"no container port": func(a *Attachment) { a.Ports = []Port{{HostPort: 80}} },
 		"no host port":      func(a *Attachment) { a.Ports = []Port{{ContainerPort: 80}} },
-		"SCTP":              func(a *Attachment) { a.Ports = []Port{{HostPort: 80, ContainerPort: 80, Protocol: "SCTP"}} },
+		"DCCP":              func(a *Attachment) { a.Ports = []Port{{HostPort: 80, ContainerPort: 80, Protocol: "DCCP"}} },
 	} {
 		bad := good
 		bad.Ports = slices.Clone(good.Ports)

@@ -181,11 +181,17 @@ func wanted(a Attachment, f *family) elements {
 	return want
 }
 
+// number is the protocol's, 0 for an unknown one.
 func (p Port) number() byte {
-	if p.protocol() == "UDP" {
+	switch p.protocol() {
+	case "TCP":
+		return unix.IPPROTO_TCP
+	case "UDP":
 		return unix.IPPROTO_UDP
+	case "SCTP":
+		return unix.IPPROTO_SCTP
 	}
-	return unix.IPPROTO_TCP
+	return 0
 }
 
 // padded is a port as it lies in a register.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,7 +76,10 @@ func bind(p Port) (*os.File, error) {
 		kind = unix.SOCK_DGRAM
 	}
 	domain, to := p.endpoint()
-	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, int(p.number()))
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil, fmt.Errorf("reserve host port %v: this kernel has no %s (it would be in the module %s)", p, p.protocol(), strings.ToLower(p.protocol()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reserve host port %v: %w", p, os.NewSyscallError("socket", err))
 	}

@@ -198,7 +198,7 @@ func TestReserveRefuses(t *testing.T) {
 		want string
 	}{
 		{Port{ContainerPort: 80}, "host port 0"},
-		{Port{HostPort: 80, Protocol: "SCTP"}, "TCP or UDP"},
+		{Port{HostPort: 80, Protocol: "DCCP"}, "TCP, UDP or SCTP"},
 		{Port{HostPort: 80, HostIP: netip.MustParseAddr("::ffff:127.0.0.1")}, "write the address as 127.0.0.1"},
 		{Port{HostPort: 80, HostIP: netip.MustParseAddr("2001:db8::7")}, "does not have the address 2001:db8::7"},
 		{Port{HostPort: 80, HostIP: netip.MustParseAddr("203.0.113.7")}, "does not have the address 203.0.113.7"},
@@ -240,4 +240,38 @@ func FuzzParseSockets(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A kernel has SCTP or says by name that it has not.
+func TestReserveSCTP(t *testing.T) {
+	port := Port{HostPort: 8080, Protocol: "SCTP"}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		_, err := Reserve([]Port{port})
+		if want := "reserve host port 8080/SCTP: this kernel has no SCTP (it would be in the module sctp)"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+	files, err := Reserve([]Port{port, {HostPort: 8080}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAll(t, files)
+	if _, err := Reserve([]Port{port}); !errors.As(err, new(*PortError)) {
+		t.Errorf("got %v, want that the port is taken", err)
+	}
+}
+
+// The rules lead SCTP to the pod also where this kernel's programs cannot speak it.
+func TestSCTPRule(t *testing.T) {
+	m := newMachine(t)
+	m.pod(Port{HostPort: 8080, ContainerPort: 80, Protocol: "SCTP"})
+	if rules := run(t, "nft", "list", "table", "ip", tableName(m.Instance)); !strings.Contains(rules, "sctp . 8080") {
+		t.Errorf("there is no rule for SCTP:\n%s", rules)
+	}
 }

@@ -212,9 +212,6 @@ func validatePorts(ports []v1.ContainerPort, path *field.Path) field.ErrorList {
 			}
 		}
 		errs = append(errs, oneOf(at.Child("protocol"), p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP)...)
-		if p.Protocol == v1.ProtocolSCTP {
-			errs = append(errs, notHere(at.Child("protocol"), p.Protocol, "use TCP or UDP"))
-		}
 	}
 	return errs
 }
