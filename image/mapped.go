@@ -34,7 +34,7 @@ func MountFor(owner Owner, img *Image, target, dir string) error {
 	if err != nil {
 		return fmt.Errorf("prepare root filesystem: %w", err)
 	}
-	tree, err := mappedOverlay(owner, lowers, dir)
+	tree, err := mappedOverlay(owner, lowers, dir, ",upperdir=../upper,workdir=../work,"+overlayOptions)
 	if err != nil {
 		return fmt.Errorf("mount root filesystem: %w", err)
 	}
@@ -60,12 +60,16 @@ func prepareMapped(owner Owner, dir string, layers int) error {
 	if err := os.MkdirAll(filepath.Join(dir, overlayPoint), 0o700); err != nil {
 		return err
 	}
-	return os.Chown(filepath.Join(dir, "upper"), owner.Root, owner.Root)
+	upper := filepath.Join(dir, "upper")
+	if err := os.Chown(upper, owner.Root, owner.Root); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil // nothing is written
 }
 
 // mappedOverlay returns a descriptor of the mounted overlay, which is attached
-// nowhere.
-func mappedOverlay(owner Owner, lowers []string, dir string) (tree int, err error) {
+// nowhere. The options follow those that name the layers.
+func mappedOverlay(owner Owner, lowers []string, dir, options string) (tree int, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return -1, err
@@ -87,15 +91,15 @@ func mappedOverlay(owner Owner, lowers []string, dir string) (tree int, err erro
 				return err
 			}
 		}
-		tree, err = overlayTree(names)
+		tree, err = overlayTree(names, options)
 		return err
 	})
 	return tree, err
 }
 
 // overlayTree mounts the layers of the working directory.
-func overlayTree(names []string) (int, error) {
-	options := "lowerdir=" + strings.Join(names, ":") + ",upperdir=../upper,workdir=../work," + overlayOptions
+func overlayTree(names []string, options string) (int, error) {
+	options = "lowerdir=" + strings.Join(names, ":") + options
 	if len(options) >= os.Getpagesize() {
 		return -1, fmt.Errorf("%d layers do not fit into one page of mount options", len(names))
 	}

@@ -36,6 +36,40 @@ func MountReadOnly(img *Image, target, dir string) error {
 	return nil
 }
 
+// MountReadOnlyFor is MountReadOnly as MountFor is Mount. dir is of this mount alone.
+func MountReadOnlyFor(owner Owner, img *Image, target, dir string) error {
+	if mounted, err := isMount(target); mounted || err != nil {
+		return err
+	}
+	empty := filepath.Join(dir, "empty")
+	if err := prepareMapped(owner, dir, len(img.Layers)+1); err != nil {
+		return err
+	}
+	if err := makeDirectory(empty); err != nil {
+		return err
+	}
+	var lowers []string
+	for i := len(img.Layers) - 1; i >= 0; i-- {
+		lowers = append(lowers, img.Layers[i])
+	}
+	if len(lowers) == 0 {
+		return bindReadOnly(empty, target)
+	}
+	tree, err := mappedOverlay(owner, append(lowers, empty), dir, "")
+	if err != nil {
+		return fmt.Errorf("mount image volume: %w", err)
+	}
+	defer unix.Close(tree)
+	attributes := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOEXEC}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attributes); err != nil {
+		return os.NewSyscallError("mount_setattr", err)
+	}
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "move_mount", Path: target, Err: err}
+	}
+	return nil
+}
+
 func bindReadOnly(source, target string) error {
 	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
 		return &os.PathError{Op: "bind", Path: target, Err: err}

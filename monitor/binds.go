@@ -26,7 +26,11 @@ func (m containers) binds(c *v1.Container, id string, img *image.Image, env []v1
 	if err != nil {
 		// What the variables come to may change while the pod waits.
 		waits := manifest.Changeable(c) && slices.ContainsFunc(c.VolumeMounts, func(v v1.VolumeMount) bool { return v.SubPathExpr != "" })
-		return nil, &pod.Failure{Reason: "CreateContainerConfigError", Err: err, Waits: waits}
+		reason := "CreateContainerConfigError"
+		if _, refused := errors.AsType[*volumes.RuntimeError](err); refused {
+			reason, waits = "CreateContainerError", false
+		}
+		return nil, &pod.Failure{Reason: reason, Err: err, Waits: waits}
 	}
 	if err := m.checkMappable(mounted); err != nil {
 		return nil, err
@@ -37,6 +41,7 @@ func (m containers) binds(c *v1.Container, id string, img *image.Image, env []v1
 		list = append(list, runtime.Bind{
 			Source: b.Source, Destination: b.Destination,
 			ReadOnly: b.ReadOnly, Recursive: b.Recursive, NoExec: b.NoExec, Propagation: b.Propagation,
+			Unmapped: b.Unmapped,
 		})
 		taken[filepath.Clean(b.Destination)] = true
 	}

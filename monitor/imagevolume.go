@@ -64,7 +64,11 @@ func (m *monitor) mountImageVolume(reference, volume string) (string, error) {
 	if err := os.MkdirAll(target, 0o700); err != nil {
 		return "", err
 	}
-	return target, image.MountReadOnly(img, target, filepath.Join(dir, ".empty"))
+	if m.users == nil {
+		return target, image.MountReadOnly(img, target, filepath.Join(dir, ".parts"))
+	}
+	owner := image.Owner{Namespace: m.users.namespace, Root: m.users.first}
+	return target, image.MountReadOnlyFor(owner, img, target, filepath.Join(dir, ".parts-"+volume))
 }
 
 // ShowsImage reports whether a volume of the pod of uid has shown the image with

@@ -195,6 +195,9 @@ func (m *monitor) checkMappable(list []volumes.Bind) error {
 		return nil
 	}
 	for _, b := range list {
+		if b.Unmapped {
+			continue
+		}
 		if err := volumes.Mappable(b.Source, m.users.namespace); err != nil {
 			return &runtime.ConfigError{Text: fmt.Sprintf("hostUsers: false: map the ids of volume %q: %v", b.Volume, err)}
 		}

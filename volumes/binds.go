@@ -24,10 +24,17 @@ type Bind struct {
 	ReadOnly    bool   // to be made so by a remount of the bind
 	Recursive   bool   // ReadOnly holds for the mounts below as well
 	NoExec      bool
+	Unmapped    bool // of an image: mounted with the ids of the pod's user namespace already
 	Volume      string
 	// Propagation is HostToContainer, Bidirectional, or empty for None.
 	Propagation v1.MountPropagationMode
 }
+
+// A RuntimeError is what the kubelet leaves to the container runtime: it fails the
+// creation of the container, not its configuration.
+type RuntimeError struct{ error }
+
+func (e *RuntimeError) Unwrap() error { return e.error }
 
 // Binds returns what the container mounts, in the order of its volumeMounts;
 // whoever makes the mounts brings nested ones into order. id names the attempt
@@ -48,6 +55,7 @@ func (s *Set) Binds(c *v1.Container, id string) (binds []Bind, err error) {
 			ReadOnly:    readOnly || m.ReadOnly,
 			Recursive:   RecursiveReadOnly(m),
 			NoExec:      s.volumes[m.Name].image != "",
+			Unmapped:    s.volumes[m.Name].image != "",
 			Volume:      m.Name,
 			Propagation: propagation(m),
 		})
@@ -76,11 +84,14 @@ func (s *Set) source(m *v1.VolumeMount, id string, n int) (source string, readOn
 	}
 	if mode := propagation(m); mode != "" {
 		if v.path, err = s.propagating(v, mode); err != nil {
-			return "", false, err
+			return "", false, &RuntimeError{err}
 		}
 	}
 	if m.SubPath != "" {
 		source, err = s.bindSubPath(v, m.SubPath, id, n)
+		if err != nil && v.image != "" {
+			err = &RuntimeError{err}
+		}
 		return source, v.readOnly, err
 	}
 	return v.path, v.readOnly, nil
