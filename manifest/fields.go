@@ -76,7 +76,7 @@ honoured  spec.containers[].restartPolicyRules[].exitCodes  operator values
 refused   spec.containers[]  volumeDevices : there are no block volumes, use volumeMounts
 honoured  spec.containers[]  stdin stdinOnce tty
 honoured  spec.containers[].ports[]  name containerPort hostPort hostIP protocol
-refused   spec.containers[]  lifecycle={} : not yet
+honoured  spec.containers[]  lifecycle
 honoured  spec.containers[].lifecycle  postStart
 honoured  spec.containers[].lifecycle  preStop
 honoured  spec.containers[].lifecycle  stopSignal

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
-	"podrun/image"
 	"podrun/logs"
 	"podrun/manifest"
 	"podrun/pod"
@@ -199,7 +198,7 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 	if err != nil {
 		return nil, fmt.Errorf("find image %s: %w", c.Image, err)
 	}
-	a.stopSignal = stopSignal(img)
+	a.stopSignal = stopSignal(c, img)
 	if err := m.mountRoot(img, a.id); err != nil {
 		return nil, fmt.Errorf("mount image %s: %w", c.Image, err)
 	}
@@ -244,20 +243,6 @@ const kubeletSeccomp = "/var/lib/kubelet/seccomp"
 // of a kubelet on the same machine.
 func (m containers) seccompDirs() []string {
 	return []string{filepath.Join(m.store.Root, "seccomp"), kubeletSeccomp}
-}
-
-// stopSignal is the image's STOPSIGNAL, by name or number.
-func stopSignal(img *image.Image) unix.Signal {
-	name := img.Config.StopSignal
-	if n, err := strconv.Atoi(name); err == nil && n > 0 && n < 65 {
-		return unix.Signal(n)
-	}
-	for _, full := range []string{name, "SIG" + name} {
-		if s := unix.SignalNum(full); s != 0 {
-			return s
-		}
-	}
-	return unix.SIGTERM
 }
 
 // Start releases a prepared attempt; see [pod.Runtime].

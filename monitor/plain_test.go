@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	ggcr "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -129,18 +128,6 @@ func TestHostPorts(t *testing.T) {
 	}
 }
 
-func TestStopSignal(t *testing.T) {
-	for given, want := range map[string]unix.Signal{
-		"": unix.SIGTERM, "SIGQUIT": unix.SIGQUIT, "QUIT": unix.SIGQUIT, "3": unix.SIGQUIT, "64": 64,
-		"0": unix.SIGTERM, "-1": unix.SIGTERM, "65": unix.SIGTERM, "SIGNOSUCH": unix.SIGTERM, // an image may say anything
-	} {
-		if got := stopSignal(&image.Image{Config: ggcr.Config{StopSignal: given}}); got != want {
-			t.Errorf("%q: got %v, want %v", given, got, want)
-		}
-	}
-}
-
-// Pause keeps names of at most 127 bytes; a container's has up to 63.
 func TestKeptNamesFit(t *testing.T) {
 	id := ID(strings.Repeat("c", 63), 1<<31-1)
 	for _, s := range streams {

@@ -46,15 +46,13 @@ func (m containers) recover(s *Status) (alive map[string]int, err error) {
 
 // takeOver goes on with a container's output, and watches it where it lives.
 func (m containers) takeOver(a *attempt, phase runtime.Phase) (alive bool, err error) {
+	a.stopSignal = unix.SIGTERM
 	if c := m.spec(a.name); c != nil {
-		if img, err := m.images.Get(c.Image); err == nil {
-			a.stopSignal = stopSignal(img)
-		} else if !errors.Is(err, image.ErrNotFound) {
+		img, err := m.images.Get(c.Image)
+		if err != nil && !errors.Is(err, image.ErrNotFound) {
 			return false, err
 		}
-	}
-	if a.stopSignal == 0 {
-		a.stopSignal = unix.SIGTERM
+		a.stopSignal = stopSignal(c, img)
 	}
 	if a.output, err = m.oldOutput(a); err != nil {
 		// The pipes went with their pause: what they held cannot be had.

@@ -32,6 +32,7 @@ func (s *state) intend(a action, now time.Time) {
 		c.Resources = c.spec.Resources.DeepCopy()
 		c.NotBefore = Deadline{}
 		c.asked, c.killAgain, c.residue = time.Time{}, time.Time{}, nil
+		c.stopping, c.Stopped = false, false
 	case actStart:
 		c.Stage, c.flight = stageStarting, true
 	case actTerminate:
@@ -46,6 +47,12 @@ func (s *state) intend(a action, now time.Time) {
 		s.resizing = true
 	case actProbe:
 		c.probes[a.probe].begin(c.probeSpec(a.probe), now)
+	case actPostStart:
+		c.PostStart = hookCalled
+	case actAbandon:
+		c.abandoned = true
+	case actPreStop:
+		c.stopping = true
 	}
 }
 
@@ -102,6 +109,22 @@ func (l *Life) act(ctx context.Context, a action) {
 		l.fly(func() func(*state, time.Time) {
 			v := l.probe(work, on, a.probe, attempt)
 			return func(s *state, now time.Time) { s.observeProbe(c, a.probe, attempt, v, now) }
+		})
+	case actPostStart:
+		work, cancel := context.WithCancel(l.attempt(ctx, c))
+		l.hooks[c] = cancel
+		l.fly(func() func(*state, time.Time) {
+			err := l.callHook(work, c, attempt, c.postStart())
+			cancel()
+			return func(s *state, now time.Time) { s.observePostStart(c, attempt, err, now) }
+		})
+	case actAbandon:
+		l.hooks[c]()
+	case actPreStop:
+		work := l.attempt(ctx, c)
+		l.fly(func() func(*state, time.Time) {
+			err := l.callHook(work, c, attempt, c.preStop())
+			return func(s *state, now time.Time) { s.observePreStop(c, attempt, err, now) }
 		})
 	}
 }

@@ -99,6 +99,11 @@ type Record struct {
 	// that one did.
 	Kill        *Deadline `json:"kill,omitempty"`
 	ProbeKilled bool      `json:"probeKilled,omitempty"`
+	// PostStart is how far the hook of the attempt in hand is, HookError why it
+	// failed. Stopped: the preStop hook is over.
+	PostStart hookStage `json:"postStart,omitempty"`
+	HookError string    `json:"hookError,omitempty"`
+	Stopped   bool      `json:"stopped,omitempty"`
 	// Failure is why the attempt in hand could not be made.
 	Failure *Waiting `json:"failure,omitempty"`
 	// NotBefore holds the next try back.
@@ -203,7 +208,11 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 			c.Ready = c.Ready && !c.lost
 			c.resumed = !c.lost && r.Stage == stageStarting
 		}
-		if r.Stage == stageRunning {
+		if r.Stage == stageRunning && r.PostStart == hookCalled {
+			// As after a kubelet's restart: a hook is called once, and what came of
+			// this one nobody knows.
+			s.begin(c, now)
+		} else if r.Stage == stageRunning {
 			// The probes' recorded verdicts stand until there are new ones.
 			c.wasReady = true
 			c.armProbes(r.StartedAt, now)

@@ -37,7 +37,9 @@ func (s *state) podEvent(now time.Time, kind, reason, message string) {
 	s.events = append(s.events, Event{Time: now, Type: kind, Reason: reason, Message: message})
 }
 
-// format names the pod as the kubelet's messages do.
-func (s *state) podName() string {
-	return fmt.Sprintf("%s_%s(%s)", s.pod.Name, s.pod.Namespace, s.pod.UID)
+func (s *state) podName() string { return podName(s.pod) }
+
+// podName names a pod as the kubelet's messages do (format.Pod).
+func podName(p *v1.Pod) string {
+	return fmt.Sprintf("%s_%s(%s)", p.Name, p.Namespace, p.UID)
 }

@@ -218,6 +218,11 @@ func (m *machine) GRPC(_ context.Context, t probe.GRPCTarget) (probe.Result, str
 	return m.probe(t.Address + "/" + t.Service)
 }
 
+func (m *machine) Hook(ctx context.Context, t probe.HTTPTarget) error {
+	_, _, err := m.probe(fmt.Sprintf("%s:%d%s", t.Host, t.Port, t.Path))
+	return err
+}
+
 // set changes what the machine does while the pod lives.
 func (m *machine) set(change func()) {
 	m.mutex.Lock()

@@ -28,7 +28,8 @@ type Life struct {
 	state    *state
 	saved    Checkpoint
 	attempts map[*container]attemptContext
-	flights  int // Runtime and Prober calls under way
+	hooks    map[*container]context.CancelFunc // of the postStart hook called last
+	flights  int                               // Runtime and Prober calls under way
 }
 
 // message changes the state by what has happened outside.
@@ -48,6 +49,7 @@ func New(cfg Config) *Life {
 		bell:     make(chan struct{}, 1),
 		state:    newState(cfg.Pod, now),
 		attempts: map[*container]attemptContext{},
+		hooks:    map[*container]context.CancelFunc{},
 	}
 	l.state.recursive = cfg.RecursiveReadOnly
 	l.state.sandbox = cfg.Sandbox

@@ -151,13 +151,14 @@ func (s *state) observeStarted(c *container, id string, at time.Time, err error,
 	}
 	s.everStarted = s.everStarted || !c.ephemeral
 	c.Stage, c.StartedAt, c.Failure, c.resumed = stageRunning, at, nil, false
-	worker := c.init && !c.sidecar()
-	c.Started = worker || c.spec.StartupProbe == nil
-	c.Ready = c.Started && !worker && c.spec.ReadinessProbe == nil && !s.leaving()
 	c.Again, c.Counted = "", false
 	c.wasReady = false
-	c.armProbes(at, now)
 	s.normal(c, now, "Started", "Container started")
+	if c.postStart() != nil {
+		c.PostStart = hookDue
+	} else {
+		s.begin(c, now)
+	}
 	if early != nil {
 		s.end(c, *early, now)
 	}
@@ -217,6 +218,7 @@ func (s *state) end(c *container, e Exit, now time.Time) {
 		ContainerID: c.ContainerID,
 	}
 	c.FinishedAt = finished
+	c.endHooks(now)
 	c.Stage, c.Removed, c.removals, c.remove = stageExited, false, 0, time.Time{}
 	if !c.lost { // of an earlier sandbox
 		c.Again, c.Counted = "", false

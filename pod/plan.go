@@ -12,7 +12,10 @@ const (
 	actRemove                      // clear up after it
 	actCancel                      // give up the preparation or start under way
 	actProbe
-	actResize // of the pod
+	actResize    // of the pod
+	actPostStart // call the hook
+	actAbandon   // give the postStart hook up
+	actPreStop   // call the hook
 )
 
 // action is one thing to do about the attempt in hand of a container.
@@ -46,6 +49,7 @@ func (s *state) plan(now time.Time) plan {
 	}
 	for _, c := range s.all {
 		s.planRemoval(&p, c, now)
+		s.planHook(&p, c)
 		s.planEnd(&p, c, now)
 		s.planProbes(&p, c, now)
 		p.wakeAt(c.statusChange(now))

@@ -66,6 +66,8 @@ type Prober interface {
 	HTTP(ctx context.Context, t probe.HTTPTarget) (probe.Result, string, error)
 	TCP(ctx context.Context, t probe.TCPTarget) (probe.Result, string, error)
 	GRPC(ctx context.Context, t probe.GRPCTarget) (probe.Result, string, error)
+	// Hook sends the request of a lifecycle hook. A *probe.PlainAnswer is a success.
+	Hook(ctx context.Context, t probe.HTTPTarget) error
 }
 
 // ImageStatus is the image that a container is made from.

@@ -63,7 +63,7 @@ func (c *container) armProbes(started, now time.Time) {
 // probed reports whether a probe of this kind is to be made at all now: the
 // others wait for the startup probe, which ends with its first success.
 func (s *state) probed(c *container, k probeKind) bool {
-	return c.Stage == stageRunning && !c.lost && c.Kill == nil && !s.leaving() &&
+	return c.up() && !c.lost && c.Kill == nil && !s.leaving() &&
 		c.probeSpec(k) != nil && c.Started == (k != startupProbe)
 }
 

@@ -72,6 +72,8 @@ type container struct {
 	remove    time.Time // when to try the next one
 
 	asked     time.Time // when the stop signal was sent
+	stopping  bool      // the preStop hook was called
+	abandoned bool      // the postStart hook was told to give up
 	killing   bool      // SIGKILL is being sent
 	killAgain time.Time
 
@@ -138,7 +140,8 @@ func (c *container) begun() bool {
 // onTheWay reports whether the attempt in hand was begun and has neither
 // started nor failed.
 func (c *container) onTheWay() bool {
-	return c.Stage == stagePreparing || c.Stage == stagePrepared || c.Stage == stageStarting
+	return c.Stage == stagePreparing || c.Stage == stagePrepared || c.Stage == stageStarting ||
+		c.Stage == stageRunning && c.PostStart != hookNone
 }
 
 // clean reports whether nothing of the container exists and nothing is under way.

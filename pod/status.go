@@ -120,8 +120,11 @@ func (s *state) containerStatus(c *container, now time.Time) v1.ContainerStatus 
 		cs.Image = c.spec.Image
 	}
 	cs.State, cs.LastTerminationState = s.containerState(c, now)
-	started := c.Stage == stageRunning && c.Started
-	cs.Started, cs.Ready = &started, c.Stage == stageRunning && c.Ready
+	started := c.up() && c.Started
+	cs.Started, cs.Ready = &started, c.up() && c.Ready
+	if c.spec.Lifecycle != nil {
+		cs.StopSignal = c.spec.Lifecycle.StopSignal
+	}
 	if c.init && !c.sidecar() {
 		cs.Ready = cs.State.Terminated != nil && cs.State.Terminated.ExitCode == 0
 	}
@@ -152,14 +155,14 @@ func (c *container) restarts() int32 {
 	switch {
 	case c.Stage == stageExited && c.Counted:
 		n++
-	case c.Stage != stageExited && c.Stage != stageRunning && !c.Counted:
+	case c.Stage != stageExited && !c.up() && !c.Counted:
 		n--
 	}
 	return int32(max(n, 0))
 }
 
 func (s *state) containerState(c *container, now time.Time) (state, last v1.ContainerState) {
-	if c.Stage == stageRunning {
+	if c.up() {
 		state.Running = &v1.ContainerStateRunning{StartedAt: apiTime(c.StartedAt)}
 		last.Terminated = c.Last
 		return state, last
@@ -186,7 +189,7 @@ func (s *state) waitingState(c *container, now time.Time) *v1.ContainerStateWait
 			Message: fmt.Sprintf("Back-off pulling image %q: %s: %s", c.failedImage(), f.Reason, f.Message)}
 	case s.restartingAll && c.Again == againAll && c.Counted:
 		return &v1.ContainerStateWaiting{Reason: restartingAllContainers, Message: restartingAllMessage}
-	case f != nil && f.Reason != containerCreating && (f.Reason != runContainerError || now.Sub(f.At) < freshFor || !held):
+	case f != nil && f.Reason != containerCreating && (!f.passing() || now.Sub(f.At) < freshFor || !held):
 		return &v1.ContainerStateWaiting{Reason: f.Reason, Message: f.Message}
 	case c.Last != nil && held:
 		return &v1.ContainerStateWaiting{Reason: "CrashLoopBackOff",
@@ -199,9 +202,14 @@ func (s *state) waitingState(c *container, now time.Time) *v1.ContainerStateWait
 	return &v1.ContainerStateWaiting{Reason: containerCreating}
 }
 
+// passing: the reason shows only as long as the failure is fresh.
+func (w *Waiting) passing() bool {
+	return w.Reason == runContainerError || w.Reason == postStartHookError
+}
+
 // statusChange is when the container's status changes by itself, zero if never.
 func (c *container) statusChange(now time.Time) time.Time {
-	if c.Failure == nil || c.Failure.Reason != errImagePull && c.Failure.Reason != runContainerError {
+	if c.Failure == nil || c.Failure.Reason != errImagePull && !c.Failure.passing() {
 		return time.Time{}
 	}
 	if at := c.Failure.At.Add(freshFor); now.Before(at) {

@@ -98,6 +98,7 @@ func (s *state) planEnd(p *plan, c *container, now time.Time) {
 			return
 		}
 		s.planKill(p, c, now)
+	case s.hookBeforeEnd(p, c, end, now):
 	case s.turn(c) || end.passed(now):
 		p.do(actTerminate, c)
 	default:

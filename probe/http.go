@@ -35,7 +35,7 @@ type HTTPTarget struct {
 // only and are a Warning otherwise, proxies are not used. An error means that
 // the answer could not be judged.
 func (p *Prober) HTTP(ctx context.Context, t HTTPTarget) (Result, string, error) {
-	req, err := request(ctx, t)
+	req, err := request(ctx, t, userAgent)
 	if err != nil {
 		return Failure, "", err
 	}
@@ -71,7 +71,7 @@ func (p *Prober) HTTP(ctx context.Context, t HTTPTarget) (Result, string, error)
 	return Success, string(body), nil
 }
 
-func request(ctx context.Context, t HTTPTarget) (*http.Request, error) {
+func request(ctx context.Context, t HTTPTarget, agent string) (*http.Request, error) {
 	u, err := url.Parse(t.Path)
 	if err != nil {
 		// The kubelet sends a path that is no URL as it stands.
@@ -90,7 +90,7 @@ func request(ctx context.Context, t HTTPTarget) (*http.Request, error) {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	if _, set := req.Header["User-Agent"]; !set {
-		req.Header.Set("User-Agent", userAgent)
+		req.Header.Set("User-Agent", agent)
 	}
 	if _, set := req.Header["Accept"]; !set {
 		req.Header.Set("Accept", "*/*")

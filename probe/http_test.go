@@ -209,7 +209,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("/healthz", "h", "X-A", "b")
 	f.Add("http://elsewhere/%zz?x#y", "::1", "Host", "")
 	f.Fuzz(func(t *testing.T, path, host, name, value string) {
-		req, err := request(context.Background(), HTTPTarget{Host: host, Port: 80, Path: path, Header: http.Header{name: {value}}})
+		req, err := request(context.Background(), HTTPTarget{Host: host, Port: 80, Path: path, Header: http.Header{name: {value}}}, userAgent)
 		if err == nil && req.URL.Scheme != "http" {
 			t.Errorf("%q: asks %s", path, req.URL)
 		}

@@ -49,11 +49,15 @@ func (p *Prober) TCP(ctx context.Context, t TCPTarget) (Result, string, error) {
 	return Success, "", nil
 }
 
+// dial bounds the time of a connection's making; 0 does not.
 func (p *Prober) dial(timeout time.Duration) func(context.Context, string, string) (net.Conn, error) {
 	if p.Dial != nil {
 		return func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, timeout)
-			defer cancel()
+			if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, timeout)
+				defer cancel()
+			}
 			return p.Dial(ctx, network, address)
 		}
 	}

@@ -7,6 +7,8 @@
 //
 //	peer http -listen :8080 + grpc -listen :5000 + tcp -listen :7000
 //
+// All but signals end by SIGTERM with code 143.
+//
 // Servers:
 //
 //	http [-listen ADDR] [-tls] [-quiet] [HEALTH]   HTTP, with -tls a self-signed certificate; HTTP/2 with TLS
@@ -35,7 +37,7 @@
 //
 //	signals [-exit-on TERM] [-code 0]   prints "ready", then the name of every signal; ends with the one named
 //	env [-wait]        prints its arguments and its environment, a line each; -wait: then stays
-//	sleep DURATION     ends by SIGTERM at once
+//	sleep DURATION
 //	fork DURATION      leaves behind a process of a session of its own, whose parent has ended, that sleeps; prints its pid; ends
 //	fork -stay DURATION   the same, and sleeps beside it
 //	address [-6]       prints the first address that is not the loopback's or link-local
@@ -49,6 +51,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -64,6 +67,9 @@ func main() {
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, "peer: name a subcommand; testdata/peer/main.go lists them")
 		os.Exit(2)
+	}
+	if !slices.Contains(os.Args, "signals") {
+		endOnTERM()
 	}
 	failed := make(chan error)
 	running := 0

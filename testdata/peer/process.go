@@ -87,16 +87,19 @@ func duration(args []string) (time.Duration, error) {
 func sleep(args []string) error {
 	d, err := duration(args)
 	if err == nil {
-		// PID 1 of a namespace ends by a signal only if it asks for it.
-		came := make(chan os.Signal, 1)
-		signal.Notify(came, unix.SIGTERM)
-		select {
-		case s := <-came:
-			os.Exit(128 + int(s.(syscall.Signal)))
-		case <-time.After(d):
-		}
+		time.Sleep(d)
 	}
 	return err
+}
+
+// endOnTERM: PID 1 of a namespace ends by a signal only if it asks for it.
+func endOnTERM() {
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, unix.SIGTERM)
+	go func() {
+		<-came
+		os.Exit(128 + int(unix.SIGTERM))
+	}()
 }
 
 // middle marks the process between fork's caller and what it leaves behind.

@@ -1,0 +1,71 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"podrun/probe"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// callHook calls a lifecycle hook and returns the kubelet's words for a failure
+// (pkg/kubelet/lifecycle, handlerRunner). Only the context bounds its time.
+func (l *Life) callHook(ctx context.Context, c *container, attempt int, h *v1.LifecycleHandler) error {
+	switch {
+	case h.Exec != nil:
+		// As it is written: the kubelet expands no variable here.
+		if err, output := l.hookExec(ctx, c, attempt, h.Exec.Command); err != nil {
+			return fmt.Errorf("Exec lifecycle hook (%v) for Container %q in Pod %q failed - error: %w, message: %q",
+				h.Exec.Command, c.Name, podName(l.cfg.Pod), err, output)
+		}
+	case h.HTTPGet != nil:
+		if err := l.hookHTTP(ctx, c, h.HTTPGet); err != nil {
+			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q in Pod %q failed - error: %w",
+				h.HTTPGet.Path, c.Name, podName(l.cfg.Pod), err)
+		}
+	case h.Sleep != nil:
+		select {
+		case <-time.After(time.Duration(h.Sleep.Seconds) * time.Second):
+		case <-ctx.Done():
+			return fmt.Errorf("Sleep lifecycle hook (%d) for Container %q in Pod %q failed - error: container terminated before sleep hook finished",
+				h.Sleep.Seconds, c.Name, podName(l.cfg.Pod))
+		}
+	default:
+		// tcpSocket is in the API for old manifests only, and fails here as upstream.
+		return fmt.Errorf("Cannot run handler: invalid handler: %v", h)
+	}
+	return nil
+}
+
+func (l *Life) hookExec(ctx context.Context, c *container, attempt int, argv []string) (err error, output string) {
+	r, err := l.cfg.Runtime.Exec(ctx, c.spec.Name, attempt, argv)
+	if err != nil {
+		return err, ""
+	}
+	output = string(r.Output)
+	if r.Code != 0 {
+		err = fmt.Errorf("command '%s' exited with %d: %s", strings.Join(argv, " "), r.Code, output)
+	}
+	return err, output
+}
+
+// hookHTTP: any answer is a success.
+func (l *Life) hookHTTP(ctx context.Context, c *container, get *v1.HTTPGetAction) error {
+	target, err := httpTarget(get, c.spec, l.cfg.PodIP)
+	if err != nil {
+		return err
+	}
+	err = l.cfg.Prober.Hook(ctx, target)
+	if plain, ok := errors.AsType[*probe.PlainAnswer](err); ok {
+		l.post(message{apply: func(s *state, now time.Time) {
+			s.podEvent(now, v1.EventTypeWarning, "LifecycleHTTPFallback",
+				fmt.Sprintf("request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded", plain.Host))
+		}})
+		return nil
+	}
+	return err
+}
