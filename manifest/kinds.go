@@ -60,7 +60,9 @@ func (p *parser) typeOf(v document.Value, assumed typeMeta) (typeMeta, bool) {
 	if t == (typeMeta{}) && assumed != t {
 		return assumed, true
 	}
-	if !v.Field("apiVersion").Exists() && !v.Field("kind").Exists() {
+	_, version := v.Misspelt("apiVersion")
+	_, kind := v.Misspelt("kind")
+	if !v.Field("apiVersion").Exists() && !v.Field("kind").Exists() && !version && !kind {
 		p.add(v.Problem("", "is no Kubernetes object: it has neither apiVersion nor kind; %s", supported))
 		return t, false
 	}
@@ -72,6 +74,8 @@ func (p *parser) typeOf(v document.Value, assumed typeMeta) (typeMeta, bool) {
 		missing = true
 		if got := v.Field(f.name); got.Exists() {
 			p.add(got.Problem(f.name, "must be a string, found %s", got.Describe()))
+		} else if misspelt, ok := v.Misspelt(f.name); ok {
+			p.add(misspelt)
 		} else {
 			p.add(v.Problem(f.name, "Required value: every object says its apiVersion and kind; %s", supported))
 		}

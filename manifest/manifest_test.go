@@ -90,6 +90,8 @@ func TestParseComplains(t *testing.T) {
 		{"no object", "just words", `f:1:1: is no Kubernetes object: must be a mapping with apiVersion and kind, found the string "just words"`},
 		{"no version", "kind: Pod", "f:1:1: apiVersion: Required value: every object says its apiVersion and kind; " + supported},
 		{"no kind", "apiVersion: v1", "f:1:1: kind: Required value: every object says its apiVersion and kind; " + supported},
+		{"a version in small letters", "apiversion: v1\nkind: Pod", `f:1:1: apiversion: unknown field, did you mean "apiVersion"?`},
+		{"both misspelt", "ApiVersion: v1\nKind: Pod", "f:1:1: ApiVersion: unknown field, did you mean \"apiVersion\"?\nf:2:1: Kind: unknown field, did you mean \"kind\"?"},
 		{"a number for a version", "apiVersion: 1\nkind: Pod", "f:1:13: apiVersion: must be a string, found the number 1"},
 		{"wrong version", "apiVersion: v2\nkind: Pod", `f:1:13: apiVersion: unknown version "v2" of kind Pod, did you mean "v1"?`},
 		{"version without its group", "apiVersion: v1\nkind: Deployment", `f:1:13: apiVersion: unknown version "v1" of kind Deployment, did you mean "apps/v1"?`},

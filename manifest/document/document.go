@@ -97,6 +97,19 @@ func (v Value) Field(key string) Value {
 	return Value{}
 }
 
+// Misspelt is a complaint about a key of a mapping that was probably meant to be the one given; ok is whether there is one.
+func (v Value) Misspelt(key string) (p Problem, ok bool) {
+	if !v.Mapping() {
+		return Problem{}, false
+	}
+	for _, e := range entries(follow(v.node), nil) {
+		if e.key != key && Suggest(e.key, []string{key}) != "" {
+			return Problem{Position{v.file, e.keyNode.Line, e.keyNode.Column}, shorten(e.key), fmt.Sprintf("unknown field, did you mean %q?", key)}, true
+		}
+	}
+	return Problem{}, false
+}
+
 // Items are the elements of a list, and nothing for any other value.
 func (v Value) Items() []Value {
 	if v.node == nil || follow(v.node).Kind != yaml.SequenceNode {
