@@ -14,7 +14,7 @@ import (
 // last change.
 func (s *state) conditions(st *v1.PodStatus, old []v1.PodCondition, now time.Time) []v1.PodCondition {
 	sandbox := v1.PodCondition{Type: v1.PodReadyToStartContainers, Status: v1.ConditionTrue}
-	if s.ended {
+	if s.ended || s.lacksVolumes() {
 		sandbox.Status = v1.ConditionFalse
 	}
 	ready := s.containersReady(st)
@@ -40,6 +40,14 @@ func (s *state) conditions(st *v1.PodStatus, old []v1.PodCondition, now time.Tim
 		}
 	}
 	return append(slices.Clone(s.custom), own...)
+}
+
+// lacksVolumes reports whether nothing has run because volumes are missing: a
+// kubelet makes the sandbox when it has mounted them.
+func (s *state) lacksVolumes() bool {
+	return !s.everStarted && slices.ContainsFunc(s.all, func(c *container) bool {
+		return c.Failure != nil && c.Failure.Reason == containerCreating
+	})
 }
 
 // ownConditions are the types that the kubelet sets, and nobody else.

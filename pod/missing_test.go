@@ -44,6 +44,9 @@ func TestWaitsForVolumes(t *testing.T) {
 				t.Errorf("%s: got %+v, want it to wait for no reason of its own", name, got)
 			}
 		}
+		if got := l.condition(v1.PodReadyToStartContainers).Status; got != v1.ConditionFalse {
+			t.Errorf("PodReadyToStartContainers without volumes: got %s", got)
+		}
 		told := 0
 		for _, e := range l.told() {
 			if strings.HasPrefix(e, "Warning FailedMount  MountVolume.SetUp failed for volume") {
@@ -58,6 +61,9 @@ func TestWaitsForVolumes(t *testing.T) {
 		l.sleep(0)
 		l.wantState("web", "running", 0)
 		l.wantState("db", "running", 0)
+		if got := l.condition(v1.PodReadyToStartContainers).Status; got != v1.ConditionTrue {
+			t.Errorf("PodReadyToStartContainers with them: got %s", got)
+		}
 	})
 }
 
