@@ -63,10 +63,11 @@ func (s *state) planHook(p *plan, c *container) {
 
 // hookBeforeEnd reports whether the end of the container has to wait for a hook,
 // and calls the preStop hook, once. The grace period runs meanwhile: at its end
-// nothing is waited for any more (kubelet, killContainer).
+// nothing is waited for any more (kubelet, killContainer). A restart of all
+// containers leaves no time for it.
 func (s *state) hookBeforeEnd(p *plan, c *container, end Deadline, now time.Time) bool {
 	called := c.PostStart == hookCalled
-	if end.passed(now) || !called && (c.preStop() == nil || c.Stopped) {
+	if end.passed(now) || s.restartingAll || !called && (c.preStop() == nil || c.Stopped) {
 		return false
 	}
 	if !called && !c.stopping {

@@ -147,6 +147,10 @@ func (s *state) probeKill(c *container, k probeKind, now time.Time) {
 	d := after(now, grace)
 	c.Kill, c.ProbeKilled = &d, true
 	what := [...]string{startupProbe: "startup", livenessProbe: "liveness"}[k]
+	if c.init { // a sidecar, which is always started again
+		s.normal(c, now, "Killing", "Init container %s failed %s probe", c.Name, what)
+		return
+	}
 	again := ""
 	if restartPolicy(&s.pod.Spec, c.spec) != v1.RestartPolicyNever {
 		again = ", will be restarted"

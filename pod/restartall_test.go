@@ -49,6 +49,7 @@ func TestRestarts(t *testing.T) {
 // restartingPod has a container whose exit code 42 makes all begin anew.
 func restartingPod() *v1.Pod {
 	pod := sidecars(newPod(v1.RestartPolicyNever, "i", "s", "|", "a", "b"), "s")
+	pod.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"bye"}}}} // is not called
 	b := &pod.Spec.Containers[1]
 	b.RestartPolicy = ptr(v1.ContainerRestartPolicyNever)
 	b.RestartPolicyRules = onExit("RestartAllContainers", v1.ContainerRestartRuleOnExitCodesOpIn, 42)

@@ -129,6 +129,7 @@ func TestSidecarLiveness(t *testing.T) {
 		l.sleep(3 * time.Second)
 		l.wantState("s", "running", 1)
 		l.wantState("a", "running", 0)
+		l.wantEvent("Normal Killing spec.initContainers{s} Init container s failed liveness probe")
 	})
 }
 
