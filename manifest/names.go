@@ -18,6 +18,9 @@ func NamesOf(spec *v1.PodSpec) Names {
 			n.environment(list[i].EnvFrom, list[i].Env)
 		}
 	}
+	for i := range spec.EphemeralContainers {
+		n.environment(spec.EphemeralContainers[i].EnvFrom, spec.EphemeralContainers[i].Env)
+	}
 	return n
 }
 

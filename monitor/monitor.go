@@ -109,6 +109,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	case status.Ended:
 		return m.finish()
 	}
+	seen := m.stamps() // before build reads them
 	if err := m.build(); err != nil && !status.EverStarted {
 		return m.unmake(err)
 	} else if err != nil {
@@ -121,6 +122,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	if err != nil {
 		return err
 	}
+	go m.follow(ctx, seen)
 	return m.live(ctx, status, alive)
 }
 

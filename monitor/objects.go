@@ -1,9 +1,12 @@
 package monitor
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -55,7 +58,7 @@ func readObjects[T any, P interface {
 
 // references are the kept objects that the pod refers to as they are now: what
 // the next container and the volumes are made of.
-func (m *monitor) references() (manifest.References, error) { return Objects(m.store, m.pod) }
+func (m *monitor) references() (manifest.References, error) { return Objects(m.store, m.current()) }
 
 // refresh gives the volumes the present data of the kept objects, and lets the
 // containers go on that wait for one. A monitor that is killed on the way leaves
@@ -76,4 +79,44 @@ func (m *monitor) refresh() error {
 		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "FailedMount", Message: err.Error()})
 	}
 	return err
+}
+
+// followPeriod is how soon a change of the kept objects is seen of which nobody
+// has told, because whoever made it was killed: the kubelet's sync period.
+const followPeriod = time.Minute
+
+// follow lets the pod follow the kept objects when they are not as they were when
+// they were last looked at, until ctx ends. A pod that refers to none costs nothing.
+func (m *monitor) follow(ctx context.Context, seen string) {
+	if seen == "" {
+		return
+	}
+	<-m.lives
+	tick := time.NewTicker(followPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if now := m.stamps(); now != seen {
+			seen = now
+			m.refresh() // an event tells of what it could not do
+		}
+	}
+}
+
+// stamps change with the ConfigMaps and Secrets that the pod refers to. They are
+// empty where it refers to none.
+func (m *monitor) stamps() string {
+	names := manifest.NamesOf(&m.pod.Spec)
+	var b strings.Builder
+	for _, name := range names.ConfigMaps {
+		fmt.Fprintf(&b, "%s %s\n", name, m.store.ObjectStamp(m.pod.Namespace, name, &v1.ConfigMap{}))
+	}
+	for _, name := range names.Secrets {
+		fmt.Fprintf(&b, "%s %s\n", name, m.store.ObjectStamp(m.pod.Namespace, name, &v1.Secret{}))
+	}
+	return b.String()
 }

@@ -18,6 +18,9 @@ import (
 // [pod.Runtime]. Before any of them may have more the pod's has it, and after all
 // of them have less the pod's does (kubelet, doPodResizeAction).
 func (m containers) Resize(_ context.Context, r pod.Resizing) error {
+	if err := m.settled(); err != nil {
+		return err
+	}
 	path := sandbox.PodPath(m.store.Instance, m.uid())
 	before, after := runtime.PodResources(r.Before), runtime.PodResources(r.After)
 	if err := m.checkUsage(path, r); err != nil {

@@ -221,6 +221,9 @@ func withoutChanges(old, updated *v1.Pod) *v1.Pod {
 	p := updated.DeepCopy()
 	p.Labels, p.Annotations = old.Labels, old.Annotations
 	p.Spec.ActiveDeadlineSeconds, p.Spec.Tolerations = old.Spec.ActiveDeadlineSeconds, old.Spec.Tolerations
+	if was, is := old.Spec.TerminationGracePeriodSeconds, p.Spec.TerminationGracePeriodSeconds; was != nil && is != nil && *was < 0 && *is == 1 {
+		p.Spec.TerminationGracePeriodSeconds = was
+	}
 	for i := range p.Spec.Containers {
 		withoutChange(&old.Spec.Containers[i], &p.Spec.Containers[i])
 	}

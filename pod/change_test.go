@@ -117,6 +117,11 @@ func TestCheckChange(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", test.why, got, test.want)
 		}
 	}
+	negative, one := changeable(), changeable()
+	negative.Spec.TerminationGracePeriodSeconds, one.Spec.TerminationGracePeriodSeconds = ptr(int64(-5)), ptr(int64(1))
+	if errs := CheckChange(negative, one); len(errs) > 0 {
+		t.Errorf("a negative grace period becomes 1: got %v", errs)
+	}
 	if errs := CheckChange(newPod(v1.RestartPolicyAlways, "a"), func() *v1.Pod {
 		p := newPod(v1.RestartPolicyAlways, "a")
 		p.Spec.ActiveDeadlineSeconds = ptr(int64(5))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,6 +85,20 @@ func (s *Store) ReadObject(namespace, name string, o Object) error {
 		return fmt.Errorf("decode %s: it is the object %s/%s", path, o.GetNamespace(), o.GetName())
 	}
 	return nil
+}
+
+// ObjectStamp changes whenever the kept object of o's kind and name does. It is
+// empty where there is none.
+func (s *Store) ObjectStamp(namespace, name string, o Object) string {
+	info, err := os.Stat(filepath.Join(s.objectDir(namespace, o), name))
+	if err != nil || !isEntry(namespace) || !isEntry(name) {
+		return ""
+	}
+	inode := uint64(0) // each version is a file of its own
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		inode = stat.Ino
+	}
+	return fmt.Sprint(inode, info.ModTime().UnixNano())
 }
 
 // WriteObject keeps o durably, in place of one of its name, readable by its
