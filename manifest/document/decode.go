@@ -62,7 +62,13 @@ func (d *decoder) decode(n *yaml.Node, into reflect.Value, path *field.Path) {
 }
 
 func (d *decoder) entries(n *yaml.Node, path *field.Path) []entry {
-	return entries(n, func(at *yaml.Node, text string) { d.complain(at, path, "%s", text) })
+	return entries(n, func(at *yaml.Node, key, text string) {
+		where := path
+		if key != "" {
+			where = child(path, shorten(key))
+		}
+		d.complain(at, where, "%s", text)
+	})
 }
 
 func (d *decoder) structure(n *yaml.Node, into reflect.Value, path *field.Path) {

@@ -13,10 +13,10 @@ type entry struct {
 }
 
 // entries lists the keys of a mapping: its own in order, then what << brings in and the mapping does not
-// set itself. complain, if not nil, is told of duplicate keys, keys that are no text and impossible merges.
-func entries(n *yaml.Node, complain func(at *yaml.Node, text string)) []entry {
+// set itself. complain, if not nil, is told of duplicate keys (by key), keys that are no text and impossible merges.
+func entries(n *yaml.Node, complain func(at *yaml.Node, key, text string)) []entry {
 	if complain == nil {
-		complain = func(*yaml.Node, string) {}
+		complain = func(*yaml.Node, string, string) {}
 	}
 	var (
 		list   = make([]entry, 0, len(n.Content)/2)
@@ -31,11 +31,11 @@ func entries(n *yaml.Node, complain func(at *yaml.Node, text string)) []entry {
 		}
 		key, err := keyText(follow(keyNode))
 		if err != nil {
-			complain(keyNode, err.Error())
+			complain(keyNode, "", err.Error())
 			continue
 		}
 		if first := seen[key]; first != nil {
-			complain(keyNode, fmt.Sprintf("duplicate key %q, first set in line %d", shorten(key), first.Line))
+			complain(keyNode, key, fmt.Sprintf("duplicate key %q, first set in line %d", shorten(key), first.Line))
 			continue
 		}
 		seen[key] = keyNode
@@ -53,7 +53,7 @@ func entries(n *yaml.Node, complain func(at *yaml.Node, text string)) []entry {
 }
 
 // merged lists what the value of << brings in: one mapping, or a list of them of which earlier ones win.
-func merged(n *yaml.Node, complain func(*yaml.Node, string)) []entry {
+func merged(n *yaml.Node, complain func(*yaml.Node, string, string)) []entry {
 	switch target := follow(n); target.Kind {
 	case yaml.MappingNode:
 		return entries(target, complain)
@@ -61,14 +61,14 @@ func merged(n *yaml.Node, complain func(*yaml.Node, string)) []entry {
 		var list []entry
 		for _, item := range target.Content {
 			if follow(item).Kind != yaml.MappingNode {
-				complain(item, "<< merges mappings, found "+describe(follow(item)))
+				complain(item, "", "<< merges mappings, found "+describe(follow(item)))
 				continue
 			}
 			list = append(list, entries(follow(item), complain)...)
 		}
 		return list
 	default:
-		complain(n, "<< merges mappings, found "+describe(target))
+		complain(n, "", "<< merges mappings, found "+describe(target))
 		return nil
 	}
 }
