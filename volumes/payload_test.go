@@ -1,7 +1,6 @@
 package volumes
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -236,60 +235,4 @@ func TestMountKeepsWhatItCannotMake(t *testing.T) {
 	s.ConfigMaps = objects
 	_, err := Mount(s) // in a new sandbox the secret, which was in memory, is gone
 	checkError(t, err, `mount volume "secret": secret "secret" not found: give its manifest`)
-}
-
-// TestNestedMounts finds a mount point for what a container mounts inside a read-only volume.
-func TestNestedMounts(t *testing.T) {
-	s := newSpec(t, configMap("config"), emptyDir("data"))
-	s.ConfigMaps = configMaps("config", map[string]string{"key": "text", "sub": "hidden"})
-	s.Pod.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{
-		{Name: "config", MountPath: "/etc/config/"},
-		{Name: "data", MountPath: "/etc/config/sub"},
-		{Name: "data", MountPath: "/etc/config/sub/deeper"}, // in the other volume
-		{Name: "data", MountPath: "/etc/config/sub-2/x"},
-		{Name: "data", MountPath: "/etc/config-2"},
-	}
-	for range 2 {
-		must(Mount(s))(t)
-	}
-	if got, want := names(t, s.Dir+"/config")[1:], []string{dataLink, "key", "sub", "sub-2"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	for dir, want := range map[string]int{"sub": 0, "sub-2": 1, "sub-2/x": 0} {
-		if got := names(t, filepath.Join(s.Dir, "config", dir)); len(got) != want {
-			t.Errorf("%s: got %q, want %d entries", dir, got, want)
-		}
-	}
-}
-
-func TestOpenFile(t *testing.T) {
-	s := newSpec(t, emptyDir("data"))
-	set := must(Mount(s))(t)
-	dir := filepath.Join(s.Dir, "data")
-	write(t, dir+"/file", "inside")
-	ok(t, os.Symlink("/file", dir+"/absolute"))
-	ok(t, os.Symlink("../../../file", dir+"/up"))
-	ok(t, os.Symlink("/etc/passwd", dir+"/out"))
-	ok(t, unix.Mkfifo(dir+"/pipe", 0o644))
-	tests := []struct{ volume, path, wantErr string }{
-		{"data", "file", ""},
-		{"data", "absolute", ""}, // as if the volume were the root
-		{"data", "up", ""},
-		{"data", "out", "no such file or directory"},
-		{"data", "none", "no such file or directory"},
-		{"data", "pipe", "it is not a regular file"},
-		{"data", ".", "it is not a regular file"},
-		{"none", "file", `cannot find the volume "none" referenced by FileKeyRef`},
-	}
-	for _, test := range tests {
-		f, path, err := set.OpenFile(test.volume, test.path)
-		checkError(t, err, test.wantErr)
-		if err != nil {
-			continue
-		}
-		if got := string(must(io.ReadAll(f))(t)); got != "inside" || path != filepath.Join(dir, test.path) {
-			t.Errorf("%s: got %q at %s", test.path, got, path)
-		}
-		f.Close()
-	}
 }
