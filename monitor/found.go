@@ -104,6 +104,7 @@ func (f *Found) Pod() *v1.Pod {
 	if f.Record != nil {
 		p = f.Record.Pod.DeepCopy()
 		p.CreationTimestamp = metav1.NewTime(f.Record.Created)
+		p.Spec.NodeName = machineName()
 	}
 	p.TypeMeta = metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}
 	p.Status = f.Status.Status

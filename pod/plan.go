@@ -62,6 +62,9 @@ func (s *state) plan(now time.Time) plan {
 	if !s.leaving() {
 		p.wakeAt(s.deadline())
 	}
+	if s.restartingAll && now.Before(s.restartDue(now)) {
+		p.wakeAt(s.restartDue(now))
+	}
 	p.done = len(p.actions) == 0 && s.leaving() && s.clean()
 	return p
 }

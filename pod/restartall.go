@@ -13,13 +13,17 @@ const (
 	restartingAllMessage    = "The container is removed because RestartAllContainers in place"
 )
 
+// restartPause is how long after the last end all containers begin anew: about
+// what passes in a kubelet until it sees an end. It has no back-off for this, and
+// here, too, nothing but this pause keeps a pod from doing it for ever.
+const restartPause = time.Second
+
 // elapseRestart goes on with a restart of all containers, as the kubelet: one
 // after the other is ended, containers before init containers, and last come
 // those whose rule has asked for it. When nothing is left they begin anew, from
 // the first init container, without a back-off.
 func (s *state) elapseRestart(now time.Time) {
-	order := s.restartOrder()
-	for _, c := range order {
+	for _, c := range s.restartOrder() {
 		if !c.clean() {
 			if c.Stage == stageRunning && c.Kill == nil {
 				d := after(now, minGracePeriod)
@@ -30,7 +34,18 @@ func (s *state) elapseRestart(now time.Time) {
 		}
 		s.beginAgain(c, now)
 	}
-	s.restartingAll = false
+	s.restartingAll = now.Before(s.restartDue(now))
+}
+
+// restartDue is when all containers may begin anew.
+func (s *state) restartDue(now time.Time) time.Time {
+	var last time.Time
+	for _, c := range s.all {
+		if at := c.FinishedAt; at.After(last) && !at.After(now) {
+			last = at
+		}
+	}
+	return last.Add(restartPause)
 }
 
 // restartOrder is the order in which a restart of all containers ends them.

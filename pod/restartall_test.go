@@ -81,7 +81,7 @@ func TestRestartAllContainers(t *testing.T) {
 				l.die("")
 				l.wantLog("terminate a 0")
 			}
-			l.sleep(2 * time.Second)
+			l.sleep(2*time.Second + restartPause)
 			log := l.took()
 			if want := []string{"kill a 0", "remove a 0", "terminate s 0", "remove s 0", "image i 0", "create i 1", "start i 1"}; !slices.Equal(log, want) {
 				t.Errorf("got %q, want %q", log, want)
