@@ -41,12 +41,29 @@ func (d *down) removeObjects(ctx context.Context) error {
 			continue
 		}
 		d.printf("%s removed\n", objectName(o))
+		if pod := userOf(d.store, o); pod != "" && !isClaim {
+			d.notef("pod %s uses %s: it goes on with what it has, but a container that needs this will not start again\n", pod, objectName(o))
+		}
 		gone = append(gone, o)
 		if _, err := os.Stat(claimPath(d.store, c.namespace, c.name)); isClaim && err == nil && !d.options.volumes {
 			d.notef("volume %s/%s stays with its data: --volumes removes it\n", c.namespace, c.name)
 		}
 	}
 	return errors.Join(errors.Join(errs...), d.tellPods(ctx, d.store, gone))
+}
+
+// userOf is the name of a pod that refers to the object; empty if none does.
+func userOf(s *state.Store, o state.Object) string {
+	refs, err := s.Names(o.GetNamespace())
+	if err != nil {
+		return ""
+	}
+	for _, ref := range refs {
+		if r, err := s.ReadRecord(ref.UID); err == nil && refersTo(r.Pod, []state.Object{o}) {
+			return displayRef(ref)
+		}
+	}
+	return ""
 }
 
 func (d *down) forget(namespace, name string, o state.Object) error {

@@ -59,7 +59,7 @@ type change struct {
 }
 
 // keepObjects makes or updates the ConfigMaps, Secrets and claims of manifests,
-// all or none. It returns those that are not as they were.
+// all or none, and returns them.
 func (a *app) keepObjects(s *state.Store, o *manifest.Objects) ([]state.Object, error) {
 	list := objectsOf(o)
 	if len(list) == 0 {
@@ -74,17 +74,15 @@ func (a *app) keepObjects(s *state.Store, o *manifest.Objects) ([]state.Object, 
 	if err != nil {
 		return nil, err
 	}
-	var changed []state.Object
 	for _, c := range changes {
 		if c.verb != "unchanged" {
 			if err := s.WriteObject(c.object); err != nil {
-				return changed, fmt.Errorf("keep %s: %w", objectName(c.object), err)
+				return nil, fmt.Errorf("keep %s: %w", objectName(c.object), err)
 			}
-			changed = append(changed, c.object)
 		}
 		a.printf("%s %s\n", objectName(c.object), c.verb)
 	}
-	return changed, nil
+	return list, nil
 }
 
 func planChanges(s *state.Store, o *manifest.Objects, list []state.Object) ([]change, error) {
@@ -176,11 +174,12 @@ func stamp(o, old state.Object) {
 // followTimeout is how long a monitor has to take in changed objects.
 const followTimeout = 30 * time.Second
 
-// tellPods lets the running pods that refer to changed objects follow. One that
-// is just being made reads them by itself. What a pod cannot follow is told: the
-// objects are kept nonetheless.
-func (a *app) tellPods(ctx context.Context, s *state.Store, changed []state.Object) error {
-	if len(changed) == 0 {
+// tellPods lets the running pods that refer to kept objects follow. One that is
+// just being made reads them by itself. Those that have not changed are told of,
+// too: who changed them may have been killed before it could. What a pod cannot
+// follow is told: the objects are kept nonetheless.
+func (a *app) tellPods(ctx context.Context, s *state.Store, kept []state.Object) error {
+	if len(kept) == 0 {
 		return nil
 	}
 	refs, err := s.Names("")
@@ -193,7 +192,7 @@ func (a *app) tellPods(ctx context.Context, s *state.Store, changed []state.Obje
 	failed := make([]error, len(refs))
 	for i, ref := range refs {
 		r, err := s.ReadRecord(ref.UID)
-		if err != nil || !refersTo(r.Pod, changed) {
+		if err != nil || !refersTo(r.Pod, kept) {
 			continue // half made or half removed: nothing of it runs
 		}
 		all.Go(func() { failed[i] = refreshPod(ctx, s, ref) })

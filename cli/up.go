@@ -141,11 +141,11 @@ func (u *up) run(ctx context.Context) error {
 	if err := u.makeImagesPresent(ctx, fresh); err != nil {
 		return err
 	}
-	changed, err := u.keepObjects(u.store, u.objects)
+	kept, err := u.keepObjects(u.store, u.objects)
 	if err != nil {
 		return err
 	}
-	if err := u.tellPods(ctx, u.store, changed); err != nil {
+	if err := u.tellPods(ctx, u.store, kept); err != nil {
 		return err
 	}
 	for _, l := range fresh {
