@@ -106,35 +106,38 @@ func (l *Life) act(ctx context.Context, a action) {
 		})
 	case actProbe:
 		work, on := l.attempt(ctx, c), &container{spec: c.spec, init: c.init} // as it is now
-		l.fly(func() func(*state, time.Time) {
+		l.launch(func() func(*state, time.Time) {
 			v := l.probe(work, on, a.probe, attempt)
 			return func(s *state, now time.Time) { s.observeProbe(c, a.probe, attempt, v, now) }
-		})
+		}, true)
 	case actPostStart:
 		work, cancel := context.WithCancel(l.attempt(ctx, c))
 		l.hooks[c] = cancel
+		call := hookCall{spec: c.spec, attempt: attempt, hook: c.postStart()}
 		l.fly(func() func(*state, time.Time) {
-			err := l.callHook(work, c, attempt, c.postStart())
+			err := l.callHook(work, call)
 			cancel()
 			return func(s *state, now time.Time) { s.observePostStart(c, attempt, err, now) }
 		})
 	case actAbandon:
 		l.hooks[c]()
 	case actPreStop:
-		work := l.attempt(ctx, c)
+		work, call := l.attempt(ctx, c), hookCall{spec: c.spec, attempt: attempt, hook: c.preStop()}
 		l.fly(func() func(*state, time.Time) {
-			err := l.callHook(work, c, attempt, c.preStop())
+			err := l.callHook(work, call)
 			return func(s *state, now time.Time) { s.observePreStop(c, attempt, err, now) }
 		})
 	}
 }
 
 // fly runs a blocking call beside the loop and posts what it returns.
-func (l *Life) fly(call func() func(*state, time.Time)) {
+func (l *Life) fly(call func() func(*state, time.Time)) { l.launch(call, false) }
+
+func (l *Life) launch(call func() func(*state, time.Time), probe bool) {
 	l.flights++
 	go func() {
 		observe := call()
-		l.post(message{apply: func(s *state, now time.Time) {
+		l.post(message{probe: probe, apply: func(s *state, now time.Time) {
 			l.flights--
 			observe(s, now)
 		}})

@@ -12,27 +12,35 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
+// hookCall is a hook of a container as it was when it was decided to call it.
+type hookCall struct {
+	spec    *v1.Container
+	attempt int
+	hook    *v1.LifecycleHandler
+}
+
 // callHook calls a lifecycle hook and returns the kubelet's words for a failure
 // (pkg/kubelet/lifecycle, handlerRunner). Only the context bounds its time.
-func (l *Life) callHook(ctx context.Context, c *container, attempt int, h *v1.LifecycleHandler) error {
+func (l *Life) callHook(ctx context.Context, c hookCall) error {
+	h, name := c.hook, c.spec.Name
 	switch {
 	case h.Exec != nil:
 		// As it is written: the kubelet expands no variable here.
-		if err, output := l.hookExec(ctx, c, attempt, h.Exec.Command); err != nil {
+		if err, output := l.hookExec(ctx, c); err != nil {
 			return fmt.Errorf("Exec lifecycle hook (%v) for Container %q in Pod %q failed - error: %w, message: %q",
-				h.Exec.Command, c.Name, podName(l.cfg.Pod), err, output)
+				h.Exec.Command, name, podName(l.cfg.Pod), err, output)
 		}
 	case h.HTTPGet != nil:
-		if err := l.hookHTTP(ctx, c, h.HTTPGet); err != nil {
+		if err := l.hookHTTP(ctx, c); err != nil {
 			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q in Pod %q failed - error: %w",
-				h.HTTPGet.Path, c.Name, podName(l.cfg.Pod), err)
+				h.HTTPGet.Path, name, podName(l.cfg.Pod), err)
 		}
 	case h.Sleep != nil:
 		select {
 		case <-time.After(time.Duration(h.Sleep.Seconds) * time.Second):
 		case <-ctx.Done():
 			return fmt.Errorf("Sleep lifecycle hook (%d) for Container %q in Pod %q failed - error: container terminated before sleep hook finished",
-				h.Sleep.Seconds, c.Name, podName(l.cfg.Pod))
+				h.Sleep.Seconds, name, podName(l.cfg.Pod))
 		}
 	default:
 		// tcpSocket is in the API for old manifests only, and fails here as upstream.
@@ -41,8 +49,9 @@ func (l *Life) callHook(ctx context.Context, c *container, attempt int, h *v1.Li
 	return nil
 }
 
-func (l *Life) hookExec(ctx context.Context, c *container, attempt int, argv []string) (err error, output string) {
-	r, err := l.cfg.Runtime.Exec(ctx, c.spec.Name, attempt, argv)
+func (l *Life) hookExec(ctx context.Context, c hookCall) (err error, output string) {
+	argv := c.hook.Exec.Command
+	r, err := l.cfg.Runtime.Exec(ctx, c.spec.Name, c.attempt, argv)
 	if err != nil {
 		return err, ""
 	}
@@ -54,8 +63,8 @@ func (l *Life) hookExec(ctx context.Context, c *container, attempt int, argv []s
 }
 
 // hookHTTP: any answer is a success.
-func (l *Life) hookHTTP(ctx context.Context, c *container, get *v1.HTTPGetAction) error {
-	target, err := httpTarget(get, c.spec, l.cfg.PodIP)
+func (l *Life) hookHTTP(ctx context.Context, c hookCall) error {
+	target, err := httpTarget(c.hook.HTTPGet, c.spec, l.cfg.PodIP)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type Life struct {
 type message struct {
 	apply func(s *state, now time.Time)
 	saved chan<- struct{} // closed once the change is saved; may be nil
+	probe bool            // it is a probe's result, which sets state.changed if it changes anything
 }
 
 // New makes the life of a pod, or with a Checkpoint the rest of it. It starts
@@ -156,14 +157,20 @@ func (l *Life) turn(ctx context.Context) plan {
 	mail := l.collect()
 	for _, m := range mail {
 		m.apply(l.state, now)
+		l.state.changed = l.state.changed || !m.probe
 	}
 	l.state.elapse(now)
 	l.endAttempts()
 	p := l.state.plan(now)
 	for _, a := range p.actions {
 		l.state.intend(a, now)
+		l.state.changed = l.state.changed || a.kind != actProbe
 	}
-	l.save(now)
+	// A pod with many probes does little else than look at results that change nothing.
+	if l.state.changed || !l.state.steady() {
+		l.save(now)
+	}
+	l.state.changed = false
 	for _, m := range mail {
 		if m.saved != nil {
 			close(m.saved)

@@ -39,6 +39,7 @@ type state struct {
 	// restartingAll: every container is being ended, to begin anew.
 	restartingAll bool
 	notMade       *NotMade
+	changed       bool // since the last save, in a way that time alone does not bring about
 	closing       bool // Run's context ended: nothing new is begun
 	ended         bool // the life is over, the sandbox is going
 	sandbox       string
@@ -82,7 +83,7 @@ type container struct {
 }
 
 func newState(pod *v1.Pod, now time.Time) *state {
-	s := &state{pod: pod, started: now, since: now, inForce: pod.Spec.Resources}
+	s := &state{pod: pod, started: now, since: now, changed: true, inForce: pod.Spec.Resources}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
 		s.init = append(s.init, &container{Record: Record{Name: c.Name}, spec: c, init: true})

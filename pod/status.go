@@ -202,6 +202,17 @@ func (s *state) waitingState(c *container, now time.Time) *v1.ContainerStateWait
 	return &v1.ContainerStateWaiting{Reason: containerCreating}
 }
 
+// steady reports whether the status stays as it is until something happens.
+func (s *state) steady() bool {
+	for _, c := range s.all {
+		done := c.Stage == stageExited && c.Removed && !s.restarts(c)
+		if !c.up() && !done || c.Failure != nil || c.Kill != nil || c.lost {
+			return false
+		}
+	}
+	return !s.halting() && !s.closing
+}
+
 // passing: the reason shows only as long as the failure is fresh.
 func (w *Waiting) passing() bool {
 	return w.Reason == runContainerError || w.Reason == postStartHookError

@@ -35,21 +35,22 @@ type HTTPTarget struct {
 // only and are a Warning otherwise, proxies are not used. An error means that
 // the answer could not be judged.
 func (p *Prober) HTTP(ctx context.Context, t HTTPTarget) (Result, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
 	req, err := request(ctx, t, userAgent)
 	if err != nil {
 		return Failure, "", err
 	}
-	transport := &http.Transport{
+	secure := &http.Transport{
 		DialContext:        p.dial(t.Timeout),
 		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
 		DisableKeepAlives:  true,
 		DisableCompression: true,
-		// Only TLS can offer HTTP/2, and setting it up costs more than the rest.
-		ForceAttemptHTTP2: strings.EqualFold(t.Scheme, "https"),
+		ForceAttemptHTTP2:  true,
 	}
 	// HTTP/2 keeps its connection in spite of DisableKeepAlives.
-	defer transport.CloseIdleConnections()
-	client := http.Client{Transport: transport, Timeout: t.Timeout, CheckRedirect: sameHost}
+	defer secure.CloseIdleConnections()
+	client := http.Client{Transport: &oneShot{p.dial(t.Timeout), secure}, CheckRedirect: sameHost}
 	res, err := client.Do(req)
 	if err != nil {
 		// A refused connection or a timeout is the container's failure.

@@ -44,6 +44,10 @@ func site() http.Handler {
 		w.Header().Set("Content-Length", "100")
 		fmt.Fprint(w, "less")
 	})
+	mux.HandleFunc("/hints", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		fmt.Fprint(w, "the body")
+	})
 	mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	return mux
 }
@@ -66,6 +70,7 @@ func TestHTTP(t *testing.T) {
 		{"/to?loc=http://other.invalid/", Warning, "Probe terminated redirects, Response body: <a href=\"http://other.invalid/\">Found</a>.\n\n", false},
 		{"/to?loc=/to%3floc=x", Failure, "404", false}, // relative to the same host, and not there
 		{"/long", Success, strings.Repeat("x", maxBody), false},
+		{"/hints", Success, "the body", false},
 		{"/cut", Failure, "", true},                // what was not read whole cannot be judged
 		{"status/200", Success, "the body", false}, // a path without its slash
 	} {
@@ -150,6 +155,53 @@ func TestHTTPTimeout(t *testing.T) {
 	got, detail, err := p.HTTP(context.Background(), target)
 	if got != Failure || !strings.Contains(detail, "Client.Timeout exceeded") || err != nil || time.Since(began) > 2*time.Second {
 		t.Errorf("got %v, %q, %v after %v", got, detail, err, time.Since(began))
+	}
+}
+
+// A redirect may lead to another port of the same host, and from http to https.
+func TestHTTPRedirectToTLS(t *testing.T) {
+	secure := httptest.NewTLSServer(site())
+	defer secure.Close()
+	server := httptest.NewServer(http.RedirectHandler(secure.URL+"/status/201", http.StatusMovedPermanently))
+	defer server.Close()
+	var p Prober
+	if got, detail, err := p.HTTP(context.Background(), targetOf(t, server, "/")); got != Success || detail != "the body" || err != nil {
+		t.Errorf("got %v, %q, %v", got, detail, err)
+	}
+}
+
+// Servers that speak no HTTP, or none that ends, are failures in the words of a transport.
+func TestHTTPOddServers(t *testing.T) {
+	for answer, want := range map[string]string{
+		"":                             "EOF",
+		"SSH-2.0-OpenSSH\r\n":          "malformed HTTP response \"SSH-2.0-OpenSSH\"",
+		"HTTP/1.1 200 OK\r\nX: " + "#": "EOF",
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 4096))
+			c.Write([]byte(answer))
+			for i := 0; strings.HasSuffix(answer, "#") && i < 4096; i++ {
+				if _, err := c.Write([]byte(strings.Repeat("x", 1024))); err != nil {
+					break
+				}
+			}
+			c.Close()
+		}()
+		a := listener.Addr().(*net.TCPAddr)
+		var p Prober
+		got, detail, err := p.HTTP(context.Background(), HTTPTarget{Host: "127.0.0.1", Port: a.Port, Path: "/", Timeout: 5 * time.Second})
+		if got != Failure || !strings.HasSuffix(detail, want) || err != nil {
+			t.Errorf("%q: got %v, %q, %v, want %q", answer, got, detail, err, want)
+		}
+		listener.Close()
 	}
 }
 
