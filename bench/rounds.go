@@ -23,6 +23,8 @@ const (
 	rowPod     = "memory a pod of 1 container"
 	rowMore    = "memory a further container"
 	rowLogRate = "100-byte lines into the log"
+	rowHTTP    = "100 httpGet probes a second on one pod, CPU"
+	rowTCP     = "100 tcpSocket probes a second on one pod, CPU"
 	rowFloor   = "libcontainer alone: create and run"
 )
 
@@ -71,6 +73,10 @@ func (b *bench) run(ctx context.Context) error {
 		if err := b.memory(ctx, e); err != nil {
 			return err
 		}
+	}
+	b.progress("probes")
+	if err := b.probes(ctx, b.engines[0]); err != nil {
+		return err
 	}
 	b.progress("")
 	return nil
