@@ -37,6 +37,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"push":      push,
 	"save":      save,
 	"terminal":  terminal,
+	"machine":   machine,
 }
 
 // usage ends a script that calls a command in a way it does not have.

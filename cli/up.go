@@ -152,11 +152,13 @@ func (u *up) run(ctx context.Context) error {
 		l.tellMissing()
 	}
 	errs := make([]error, len(fresh))
+	tell := u.tellObstacles(fresh)
 	var all sync.WaitGroup
 	for i, l := range fresh {
 		all.Go(func() { errs[i] = l.run(ctx) })
 	}
 	all.Wait()
+	tell()
 	if err := errors.Join(errs...); err != nil || !u.options.attach {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
+
+	"podrun/firewall"
 )
 
 // Leftovers names what is in the kernel and on disk for pods of this instance,
@@ -19,7 +21,7 @@ import (
 // of addresses itself stays, with the address given last in it.
 func (h Host) Leftovers() ([]string, error) {
 	var left []string
-	for _, list := range []func() ([]string, error){h.leftLinks, h.leftRoutes, h.leftTables, h.leftAddresses} {
+	for _, list := range []func() ([]string, error){h.leftLinks, h.leftRoutes, h.leftTables, h.leftRules, h.leftAddresses} {
 		found, err := list()
 		if err != nil {
 			return nil, fmt.Errorf("list leftovers: %w", err)
@@ -73,6 +75,15 @@ func (h Host) leftTables() ([]string, error) {
 		}
 	}
 	return left, nil
+}
+
+// leftRules are those in the tables of others.
+func (h Host) leftRules() ([]string, error) {
+	chains, err := firewall.Admitted(&nftables.Conn{}, tableName(h.Instance))
+	for i, c := range chains {
+		chains[i] = "firewall rule in table " + c
+	}
+	return chains, err
 }
 
 func (h Host) leftAddresses() ([]string, error) {

@@ -12,6 +12,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"podrun/firewall"
 )
 
 // rulesLock serialises changes of the table: what it holds is read first and
@@ -24,7 +26,8 @@ type elements map[string][]nftables.SetElement
 // publish makes the pod's elements exactly those of the attachment, and the
 // tables with their rules where they are missing, in one transaction.
 func (h Host) publish(handle *netlink.Handle, a Attachment) error {
-	return h.changeRules(func(r *rules, have elements) error {
+	admit := func(conn *nftables.Conn) error { return firewall.Admit(conn, h.prefix(), tableName(h.Instance)) }
+	return h.changeRules(admit, func(r *rules, have elements) error {
 		want := wanted(a, r.family)
 		if want == nil {
 			return r.withdraw(have, a.UID)
@@ -48,11 +51,19 @@ func (h Host) publish(handle *netlink.Handle, a Attachment) error {
 // withdraw removes the pod's elements, and the tables when no other pod is left.
 func (h Host) withdraw(handle *netlink.Handle, uid string) error {
 	var udp []netip.Addr
-	err := h.changeRules(func(r *rules, have elements) error {
+	last := false
+	retract := func(conn *nftables.Conn) error {
+		if !last {
+			return nil
+		}
+		return firewall.Retract(conn, tableName(h.Instance))
+	}
+	err := h.changeRules(retract, func(r *rules, have elements) error {
 		if to := udpTarget(have, uid); to.IsValid() {
 			udp = append(udp, to)
 		}
 		if r.family == ipv4 && !r.others(have, uid) {
+			last = true
 			if err := deleteLink(handle, h.gatewayLink()); err != nil {
 				return err
 			}
@@ -89,8 +100,9 @@ func (r *rules) withdraw(have elements, uid string) error {
 }
 
 // changeRules hands f what the table of each family holds (nil: there is no
-// table) and commits what f adds to the transaction.
-func (h Host) changeRules(f func(*rules, elements) error) error {
+// table) and commits what f adds to the transaction. Then comes after, for what is
+// in other tables.
+func (h Host) changeRules(after func(*nftables.Conn) error, f func(*rules, elements) error) error {
 	lock, err := h.lock(rulesLock)
 	if err != nil {
 		return fmt.Errorf("lock firewall rules: %w", err)
@@ -116,7 +128,7 @@ func (h Host) changeRules(f func(*rules, elements) error) error {
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("write firewall table %s: %w", tableName(h.Instance), err)
 	}
-	return nil
+	return after(conn)
 }
 
 func (r *rules) read() (elements, error) {
