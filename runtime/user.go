@@ -59,10 +59,10 @@ func (s *Spec) identity(sc v1.SecurityContext) (Identity, error) {
 	}
 	// As containerd: setgroups(2) with the supplementary groups alone would take
 	// the primary one off the list, and with it what a file denies to that group
-	// (CVE-2023-25173).
-	if !slices.Contains(id.Groups, id.GID) {
-		id.Groups = slices.Insert(id.Groups, 0, id.GID)
-	}
+	// (CVE-2023-25173). In order and once each, as the status shows them.
+	id.Groups = append(id.Groups, id.GID)
+	slices.Sort(id.Groups)
+	id.Groups = slices.Compact(id.Groups)
 	return id, s.checkNonRoot(sc, id)
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,7 @@ func TestIdentity(t *testing.T) {
 		{"runAsUser over the image's", root, "root", v1.SecurityContext{RunAsUser: user}, nil, Identity{1000, 1001, []int{1001, 2000}}, ""},
 		{"runAsGroup", root, "web", v1.SecurityContext{RunAsGroup: group}, nil, Identity{1000, 3000, []int{3000, 2000}}, ""},
 		{"supplementalGroups", root, "web", v1.SecurityContext{}, []int64{7, 8}, Identity{1000, 1001, []int{1001, 2000, 7, 8}}, ""},
+		{"a group twice", root, "web", v1.SecurityContext{}, []int64{2000, 9, 1001}, Identity{1000, 1001, []int{9, 1001, 2000}}, ""},
 		{"no such user", root, "nobody", v1.SecurityContext{}, nil, Identity{}, `user "nobody" is not in the image's /etc/passwd`},
 		{"no such group", root, "web:nogroup", v1.SecurityContext{}, nil, Identity{}, `user "web:nogroup" is not in the image's`},
 		{"beyond the kernel's numbers", root, "4294967296", v1.SecurityContext{}, nil, Identity{}, `user "4294967296"`},
@@ -68,7 +70,7 @@ func TestIdentity(t *testing.T) {
 		}
 		got, err := s.identity(test.sc)
 		checkConfigError(t, test.why, err, test.err)
-		if err == nil && (got.UID != test.want.UID || got.GID != test.want.GID || !sameGroups(got.Groups, test.want.Groups)) {
+		if err == nil && (got.UID != test.want.UID || got.GID != test.want.GID || !sameGroups(got.Groups, test.want.Groups) || !slices.IsSorted(got.Groups)) {
 			t.Errorf("%s: got %+v, want %+v", test.why, got, test.want)
 		}
 	}
