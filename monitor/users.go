@@ -113,6 +113,11 @@ func (m *monitor) usedPaths() []string {
 	if program, err := os.Readlink("/proc/self/exe"); err == nil {
 		list = append(list, program)
 	}
+	for _, name := range []string{"HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if path := os.Getenv(name); filepath.IsAbs(path) {
+			list = append(list, path) // for a pull
+		}
+	}
 	for _, v := range m.pod.Spec.Volumes {
 		if v.HostPath != nil {
 			list = append(list, v.HostPath.Path)

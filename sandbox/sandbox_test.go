@@ -16,18 +16,28 @@ func TestNamespaces(t *testing.T) {
 	tests := []struct {
 		name        string
 		hostNetwork bool
+		hostIPC     bool
+		ownUsers    bool
 		pause       []string // the namespaces that pause has of its own
 		monitor     []string
 	}{
-		{"own network", false, []string{"net", "ipc", "uts", "mnt"}, []string{"mnt"}},
-		{"host network", true, []string{"ipc", "uts", "mnt"}, []string{"mnt"}},
+		{"own network", false, false, false, []string{"net", "ipc", "uts", "mnt"}, []string{"mnt"}},
+		{"host network", true, false, false, []string{"ipc", "uts", "mnt"}, []string{"mnt"}},
+		{"host ipc", false, true, false, []string{"net", "uts", "mnt"}, []string{"mnt"}},
+		{"own users", false, false, true, []string{"net", "ipc", "uts", "mnt"}, []string{"mnt"}},
 	}
 	host, err := os.Hostname()
 	must(t, err)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBox(t, func(c *Config) {
-				c.HostNetwork = test.hostNetwork
+				c.HostNetwork, c.HostIPC = test.hostNetwork, test.hostIPC
+				if test.ownUsers {
+					users, err := ReserveUsers(0)
+					must(t, err)
+					t.Cleanup(func() { users.Close() })
+					c.Users = users
+				}
 				if test.hostNetwork {
 					c.Hostname = ""
 				}
@@ -46,6 +56,11 @@ func TestNamespaces(t *testing.T) {
 			if got, want := monitor.Namespaces["mnt"], readlink(t, NamespacePath(b.pause.pid, "mnt")); got != want {
 				t.Errorf("the monitor's mounts: got %s, want pause's %s", got, want)
 			}
+			for _, kind := range []string{"net", "ipc", "uts"} {
+				if got, want := ownerOf(t, NamespacePath(b.pause.pid, kind)) != ownerOf(t, "/proc/self/ns/"+kind), test.ownUsers; got != want {
+					t.Errorf("the pod's %s belongs to another user namespace: got %v, want %v", kind, got, want)
+				}
+			}
 			if monitor.Hostname != host {
 				t.Errorf("the monitor's hostname: got %q, want the machine's %q", monitor.Hostname, host)
 			}
@@ -61,6 +76,18 @@ func TestNamespaces(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ownerOf is the user namespace that a namespace belongs to (ioctl_ns(2)).
+func ownerOf(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+	must(t, err)
+	defer unix.Close(fd)
+	return readlink(t, fmt.Sprintf("/proc/self/fd/%d", fd))
 }
 
 func has(list []string, s string) bool {
