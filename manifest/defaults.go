@@ -16,6 +16,9 @@ func setPodDefaults(pod *v1.Pod) {
 	fill(&spec.RestartPolicy, v1.RestartPolicyAlways)
 	fill(&spec.SchedulerName, v1.DefaultSchedulerName)
 	point(&spec.TerminationGracePeriodSeconds, v1.DefaultTerminationGracePeriodSeconds)
+	if *spec.TerminationGracePeriodSeconds < 0 {
+		*spec.TerminationGracePeriodSeconds = 1 // as upstream's conversion of a Pod
+	}
 	point(&spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
 	fill(&spec.ServiceAccountName, spec.DeprecatedServiceAccount) // one of the two names is enough
 	fill(&spec.DeprecatedServiceAccount, spec.ServiceAccountName)
@@ -28,7 +31,11 @@ func setPodDefaults(pod *v1.Pod) {
 	for _, list := range [][]v1.Container{spec.InitContainers, spec.Containers} {
 		for i := range list {
 			setContainerDefaults(&list[i], spec.HostNetwork)
+			setRequests(&list[i].Resources)
 		}
+	}
+	for i := range spec.EphemeralContainers {
+		setContainerDefaults((*v1.Container)(&spec.EphemeralContainers[i].EphemeralContainerCommon), false)
 	}
 	setPodResourceDefaults(pod)
 }
@@ -102,14 +109,12 @@ func setContainerDefaults(c *v1.Container, hostNetwork bool) {
 	for _, p := range []*v1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
 		setProbeDefaults(p)
 	}
-	setResourceDefaults(&c.Resources)
+	roundToMilli(c.Resources.Limits)
+	roundToMilli(c.Resources.Requests)
 }
 
-// setResourceDefaults rounds up to thousandths, and makes limits the requests that are left out.
-func setResourceDefaults(r *v1.ResourceRequirements) {
-	for _, list := range []v1.ResourceList{r.Limits, r.Requests} {
-		roundToMilli(list)
-	}
+// setRequests makes limits the requests that are left out.
+func setRequests(r *v1.ResourceRequirements) {
 	if r.Limits != nil && r.Requests == nil {
 		r.Requests = v1.ResourceList{}
 	}

@@ -145,9 +145,6 @@ func (p *parser) pod(v document.Value) {
 	pod.Generation = 0 // a server begins to count anew
 	setPodDefaults(pod)
 	r.check(check.Pod(pod))
-	if grace := pod.Spec.TerminationGracePeriodSeconds; *grace < 0 {
-		*grace = 1 // as the end of such a Pod is upstream (CheckGracefulDelete)
-	}
 	if p.keep(r, pod) {
 		p.objects.Pods = append(p.objects.Pods, pod)
 	}

@@ -92,7 +92,7 @@ func validateInitContainer(c *v1.Container, spec *v1.PodSpec, path *field.Path) 
 		name string
 		set  bool
 	}{
-		{"lifecycle", c.Lifecycle != nil},
+		{"lifecycle", hasHooks(c)},
 		{"livenessProbe", c.LivenessProbe != nil},
 		{"readinessProbe", c.ReadinessProbe != nil},
 		{"startupProbe", c.StartupProbe != nil},
@@ -109,18 +109,8 @@ func validateInitContainer(c *v1.Container, spec *v1.PodSpec, path *field.Path) 
 	return errs
 }
 
-// EphemeralContainers complains of the containers that are to be added to a Pod: they are no part of what a
-// manifest describes, but otherwise under its rules.
-func EphemeralContainers(pod *v1.Pod) field.ErrorList {
-	names := map[string]bool{}
-	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for i := range list {
-			names[list[i].Name] = true
-		}
-	}
-	return validateEphemeral(&surroundings{&pod.Spec, soundVolumes(pod)}, names, field.NewPath("spec"))
-}
-
+// validateEphemeral checks containers that are added to a Pod: no part of what a manifest may describe, but complained of
+// in full, as upstream does. names are those of the containers before.
 func validateEphemeral(s *surroundings, names map[string]bool, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	others := map[string]bool{}
@@ -139,7 +129,7 @@ func validateEphemeral(s *surroundings, names map[string]bool, path *field.Path)
 			name string
 			set  bool
 		}{
-			{"ports", c.Ports != nil}, {"lifecycle", c.Lifecycle != nil},
+			{"ports", c.Ports != nil}, {"lifecycle", hasHooks(c)},
 			{"livenessProbe", c.LivenessProbe != nil}, {"readinessProbe", c.ReadinessProbe != nil}, {"startupProbe", c.StartupProbe != nil},
 			{"resources", c.Resources.Limits != nil || c.Resources.Requests != nil || c.Resources.Claims != nil},
 			{"resizePolicy", c.ResizePolicy != nil}, {"restartPolicy", c.RestartPolicy != nil}, {"restartPolicyRules", c.RestartPolicyRules != nil},

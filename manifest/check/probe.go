@@ -71,15 +71,16 @@ func validateLifecycle(l *v1.Lifecycle, spec *v1.PodSpec, path *field.Path) fiel
 			errs = append(errs, validateHandler(parts, spec.TerminationGracePeriodSeconds, path.Child(h.name))...)
 		}
 	}
-	if s := l.StopSignal; s != nil {
-		at := path.Child("stopSignal")
-		if spec.OS == nil {
-			errs = append(errs, field.Forbidden(at, "may not be set for containers with empty `spec.os.name`"))
-		} else if spec.OS.Name == v1.Linux && !slices.Contains(stopSignals, string(*s)) && !realtimeSignal(string(*s)) {
-			errs = append(errs, field.NotSupported(at, *s, stopSignals))
-		}
+	// A server drops the signal unread while its feature gate is off, and would want spec.os.name beside it when it is on.
+	if s := l.StopSignal; s != nil && !slices.Contains(stopSignals, string(*s)) && !realtimeSignal(string(*s)) {
+		errs = append(errs, notHere(path.Child("stopSignal"), *s, fmt.Sprintf("%q is no signal, such as SIGTERM or SIGRTMIN+3", *s)))
 	}
 	return errs
+}
+
+// hasHooks tells whether a container's lifecycle is more than a signal.
+func hasHooks(c *v1.Container) bool {
+	return c.Lifecycle != nil && (c.Lifecycle.StopSignal == nil || c.Lifecycle.PostStart != nil || c.Lifecycle.PreStop != nil)
 }
 
 // stopSignals are those of Linux, without the numbered ones.

@@ -112,23 +112,19 @@ func validateFileVolumes(spec *v1.PodSpec, path *field.Path) field.ErrorList {
 		onlyEmptyDir[spec.Volumes[i].Name] = spec.Volumes[i].EmptyDir != nil
 	}
 	var errs field.ErrorList
-	check := func(list string, containers []v1.Container) {
-		for i := range containers {
-			for j, e := range containers[i].Env {
-				if e.ValueFrom == nil || e.ValueFrom.FileKeyRef == nil {
-					continue
-				}
-				name := e.ValueFrom.FileKeyRef.VolumeName
-				at := path.Child(list).Index(i).Child("env").Index(j).Child("valueFrom", "fileKeyRef", "volumeName")
-				if empty, found := onlyEmptyDir[name]; !found {
-					errs = append(errs, field.NotFound(at, name))
-				} else if !empty {
-					errs = append(errs, field.Invalid(at, name, "referenced volume must be of type emptyDir"))
-				}
+	eachContainer(spec, path, func(c *v1.Container, container *field.Path) {
+		for i, e := range c.Env {
+			if e.ValueFrom == nil || e.ValueFrom.FileKeyRef == nil {
+				continue
+			}
+			name := e.ValueFrom.FileKeyRef.VolumeName
+			at := container.Child("env").Index(i).Child("valueFrom", "fileKeyRef", "volumeName")
+			if empty, found := onlyEmptyDir[name]; !found {
+				errs = append(errs, field.NotFound(at, name))
+			} else if !empty {
+				errs = append(errs, field.Invalid(at, name, "referenced volume must be of type emptyDir"))
 			}
 		}
-	}
-	check("initContainers", spec.InitContainers)
-	check("containers", spec.Containers)
+	})
 	return errs
 }

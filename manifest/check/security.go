@@ -28,7 +28,7 @@ func validatePodSecurity(spec *v1.PodSpec, path *field.Path) field.ErrorList {
 		errs = append(errs, oneOf(path.Child("supplementalGroupsPolicy"), *s.SupplementalGroupsPolicy, v1.SupplementalGroupsPolicyMerge, v1.SupplementalGroupsPolicyStrict)...)
 	}
 	if s.SELinuxChangePolicy != nil {
-		errs = append(errs, oneOf(path.Child("seLinuxChangePolicy"), *s.SELinuxChangePolicy, v1.SELinuxChangePolicyMountOption, v1.SELinuxChangePolicyRecursive)...)
+		errs = append(errs, oneOf(path.Child("seLinuxChangePolicy"), *s.SELinuxChangePolicy, v1.SELinuxChangePolicyRecursive)...)
 	}
 	errs = append(errs, validateSysctls(spec, path.Child("sysctls"))...)
 	errs = append(errs, validateAppArmor(s.AppArmorProfile, path.Child("appArmorProfile"))...)
