@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/logs"
 	"podrun/monitor"
+	"podrun/pod"
 	"podrun/state"
 )
 
@@ -45,8 +47,10 @@ func (u *up) attachOne(ctx context.Context, r *state.Record, out io.Writer) erro
 	ended := make(chan struct{})
 	go u.untilEnded(ctx, f, ended)
 	var containers sync.WaitGroup
-	prefixed := len(u.records) > 1 || len(r.Pod.Spec.Containers) > 1
-	for _, c := range r.Pod.Spec.Containers {
+	followed := slices.DeleteFunc(slices.Clone(r.Pod.Spec.InitContainers), func(c v1.Container) bool { return !pod.IsSidecar(&c) })
+	followed = append(followed, r.Pod.Spec.Containers...)
+	prefixed := len(u.records) > 1 || len(followed) > 1
+	for _, c := range followed {
 		containers.Go(func() {
 			o := logs.ReadOptions{Attempt: logs.Newest, Tail: logs.All, Follow: true, Ended: func() bool { return closed(ended) }}
 			if prefixed {

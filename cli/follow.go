@@ -79,14 +79,21 @@ func failedForGood(p *v1.Pod, c *v1.ContainerStatus) bool {
 	return endedForGood(p, c) && c.State.Terminated.ExitCode != 0
 }
 
-// endedForGood: no policy starts the container again.
+// endedForGood: no policy starts the container again. A sidecar is always
+// started again, while its pod goes on.
 func endedForGood(p *v1.Pod, c *v1.ContainerStatus) bool {
-	if c.State.Terminated == nil {
+	t := c.State.Terminated
+	if t == nil {
 		return false
 	}
 	for i := range p.Spec.Containers {
 		if spec := &p.Spec.Containers[i]; spec.Name == c.Name {
-			return !pod.Restarts(&p.Spec, spec, c.State.Terminated.ExitCode)
+			return !pod.Restarts(&p.Spec, spec, t.ExitCode)
+		}
+	}
+	for i := range p.Spec.InitContainers {
+		if spec := &p.Spec.InitContainers[i]; spec.Name == c.Name {
+			return !pod.IsSidecar(spec) && (t.ExitCode == 0 || !pod.Restarts(&p.Spec, spec, t.ExitCode))
 		}
 	}
 	return true

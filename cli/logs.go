@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -177,10 +176,5 @@ func (l containerLog) ended() bool {
 	if c == nil || c.State.Terminated == nil {
 		return false
 	}
-	done := f.Status.Stop != nil || finishedForGood(f.Record.Pod, c) || failedForGood(f.Record.Pod, c)
-	return done || isInit(f.Record.Pod, l.name) && c.State.Terminated.ExitCode == 0
-}
-
-func isInit(p *v1.Pod, name string) bool {
-	return slices.ContainsFunc(p.Spec.InitContainers, func(c v1.Container) bool { return c.Name == name })
+	return f.Status.Stop != nil || f.Status.Ending != nil || endedForGood(f.Record.Pod, c)
 }

@@ -109,13 +109,17 @@ func TestHostnameTooLong(t *testing.T) {
 
 func TestHostPorts(t *testing.T) {
 	spec := &v1.PodSpec{
-		InitContainers: []v1.Container{{Ports: []v1.ContainerPort{{HostPort: 1, ContainerPort: 1}}}},
+		InitContainers: []v1.Container{
+			{Ports: []v1.ContainerPort{{HostPort: 1, ContainerPort: 1}}},
+			{RestartPolicy: new(v1.ContainerRestartPolicyAlways), Ports: []v1.ContainerPort{{HostPort: 2, HostIP: "127.0.0.2", ContainerPort: 3, Protocol: v1.ProtocolTCP}}},
+		},
 		Containers: []v1.Container{
 			{Ports: []v1.ContainerPort{{ContainerPort: 80, Protocol: v1.ProtocolTCP}, {ContainerPort: 53, HostPort: 5353, Protocol: v1.ProtocolUDP}}},
 			{Ports: []v1.ContainerPort{{ContainerPort: 80, HostPort: 65535, HostIP: "127.0.0.1", Protocol: v1.ProtocolTCP}}},
 		},
 	}
 	want := []netns.Port{
+		{HostIP: netip.MustParseAddr("127.0.0.2"), HostPort: 2, ContainerPort: 3, Protocol: "TCP"},
 		{HostIP: netip.IPv4Unspecified(), HostPort: 5353, ContainerPort: 53, Protocol: "UDP"},
 		{HostIP: netip.IPv6Unspecified(), HostPort: 5353, ContainerPort: 53, Protocol: "UDP"},
 		{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 65535, ContainerPort: 80, Protocol: "TCP"},
@@ -123,7 +127,7 @@ func TestHostPorts(t *testing.T) {
 	if got := hostPorts(spec, true); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got, want := hostPorts(spec, false), append(want[:1:1], want[2]); !slices.Equal(got, want) {
+	if got, want := hostPorts(spec, false), append(want[:2:2], want[3]); !slices.Equal(got, want) {
 		t.Errorf("without IPv6: got %v, want %v", got, want)
 	}
 }
