@@ -14,10 +14,10 @@ import (
 	"github.com/urfave/cli/v2"
 	v1 "k8s.io/api/core/v1"
 
+	"podrun/claims"
 	"podrun/manifest"
 	"podrun/monitor"
 	"podrun/state"
-	"podrun/volumes"
 )
 
 type downOptions struct {
@@ -192,7 +192,7 @@ func (d *down) removeClaims() error {
 			d.notef("volume %s/%s stays: pod %s uses it\n", c.namespace, c.name, pod)
 			continue
 		}
-		if err := volumes.RemoveClaim(claimPath(d.store, c.namespace, c.name)); err != nil {
+		if err := claims.Remove(claimPath(d.store, c.namespace, c.name)); err != nil {
 			errs = append(errs, err)
 			continue
 		}

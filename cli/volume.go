@@ -17,9 +17,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/component-helpers/storage/ephemeral"
 
+	"podrun/claims"
 	"podrun/state"
-	"podrun/volumes"
+	"podrun/tree"
 )
 
 func volumeCommand(a *app) *cli.Command {
@@ -80,7 +82,7 @@ func volumesOf(p *v1.Pod) []string {
 		case v.PersistentVolumeClaim != nil:
 			names = append(names, v.PersistentVolumeClaim.ClaimName)
 		case v.Ephemeral != nil:
-			names = append(names, volumes.EphemeralClaim(p, v.Name))
+			names = append(names, ephemeral.VolumeClaimName(p, v))
 		}
 	}
 	slices.Sort(names)
@@ -95,14 +97,14 @@ func describeVolume(s *state.Store, v state.Volume, users []string) (*namedVolum
 	if err != nil {
 		return nil, err
 	}
-	n := &namedVolume{Namespace: v.Namespace, Name: v.Name, Path: filepath.Join(dir, volumes.ClaimData), Created: info.ModTime(), UsedBy: users}
+	n := &namedVolume{Namespace: v.Namespace, Name: v.Name, Path: filepath.Join(dir, claims.Data), Created: info.ModTime(), UsedBy: users}
 	if n.UsedBy == nil {
 		n.UsedBy = []string{}
 	}
-	if n.Owner, err = volumes.ClaimOwner(dir); err != nil {
+	if n.Owner, err = claims.Owner(dir); err != nil {
 		return nil, err
 	}
-	if n.Size, err = volumes.Usage(n.Path); err != nil {
+	if n.Size, err = tree.Usage(n.Path); err != nil {
 		return nil, err
 	}
 	var claim v1.PersistentVolumeClaim
@@ -299,7 +301,7 @@ func (a *app) removeVolumes(s *state.Store, list []state.Volume) error {
 			failed = append(failed, fmt.Errorf("volume %s/%s is used by pod %s: 'podrun down -n %s %s' first", v.Namespace, v.Name, pods[0], v.Namespace, pods[0]))
 			continue
 		}
-		if err := volumes.RemoveClaim(claimPath(s, v.Namespace, v.Name)); err != nil {
+		if err := claims.Remove(claimPath(s, v.Namespace, v.Name)); err != nil {
 			failed = append(failed, err)
 			continue
 		}

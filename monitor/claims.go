@@ -10,7 +10,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-helpers/storage/ephemeral"
 
+	"podrun/claims"
 	"podrun/manifest"
 	"podrun/state"
 	"podrun/volumes"
@@ -40,7 +42,7 @@ func claimsOf(p *v1.Pod, objects manifest.References) []usedClaim {
 				c.spec = object.Spec
 			}
 		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
-			c.name, c.own = volumes.EphemeralClaim(p, v.Name), v.Ephemeral.VolumeClaimTemplate
+			c.name, c.own = ephemeral.VolumeClaimName(p, v), v.Ephemeral.VolumeClaimTemplate
 			c.spec = c.own.Spec
 		default:
 			continue
@@ -56,8 +58,8 @@ func claimsOf(p *v1.Pod, objects manifest.References) []usedClaim {
 // the kubelet's words. Pause keeps the locks that tell so: they end with the
 // sandbox, whoever dies before.
 func (m *monitor) useClaims(objects manifest.References) ([]error, error) {
-	claims := claimsOf(m.pod, objects)
-	if len(claims) == 0 {
+	used := claimsOf(m.pod, objects)
+	if len(used) == 0 {
 		return nil, nil
 	}
 	kept, err := m.pause.Names()
@@ -65,7 +67,7 @@ func (m *monitor) useClaims(objects manifest.References) ([]error, error) {
 		return nil, err
 	}
 	var waits []error
-	for _, c := range claims {
+	for _, c := range used {
 		key := "claim/" + c.volume
 		if slices.Contains(kept, key) {
 			continue
@@ -95,8 +97,8 @@ func (m *monitor) useClaim(c usedClaim, key string) error {
 		}
 	}
 	alone := slices.Contains(c.spec.AccessModes, v1.ReadWriteOncePod)
-	lock, err := volumes.LockClaim(dir, alone, false)
-	if errors.Is(err, volumes.ErrInUse) {
+	lock, err := claims.Lock(dir, alone, false)
+	if errors.Is(err, claims.ErrInUse) {
 		m.awaitClaim(dir, alone, key)
 		return &claimConflict{errors.New("volume uses the ReadWriteOncePod access mode and is already in use by another pod")}
 	}
@@ -112,7 +114,7 @@ func (m *monitor) awaitClaim(dir string, alone bool, key string) {
 		return
 	}
 	go func() {
-		lock, err := volumes.LockClaim(dir, alone, true)
+		lock, err := claims.Lock(dir, alone, true)
 		if err == nil {
 			err = errors.Join(m.pause.Keep(key, lock), lock.Close())
 		}
@@ -141,9 +143,9 @@ func (m *monitor) makeOwnClaim(c usedClaim, dir string) error {
 	}
 	kept := err == nil
 	if kept && !ownedBy(&found, m.pod.UID) {
-		return &claimConflict{volumes.NotOwned(c.name, m.pod)}
+		return &claimConflict{claims.NotOwned(c.name, m.pod)}
 	}
-	if err := volumes.OwnClaim(dir, m.pod); err != nil {
+	if err := claims.Own(dir, m.pod); err != nil {
 		return &claimConflict{err}
 	}
 	if kept {
@@ -167,8 +169,8 @@ func ownedBy(c *v1.PersistentVolumeClaim, uid types.UID) bool {
 // removeOwnClaims removes the claims that end with the pod, their data last: by
 // that they are found again where the removal was interrupted.
 func (t Teardown) removeOwnClaims() error {
-	claims := t.Store.ClaimDir(t.Ref.Namespace)
-	names, err := volumes.OwnedClaims(claims, t.Ref.Name, t.Ref.UID)
+	all := t.Store.ClaimDir(t.Ref.Namespace)
+	names, err := claims.Owned(all, t.Ref.Name, t.Ref.UID)
 	if err != nil || len(names) == 0 {
 		return err
 	}
@@ -179,9 +181,9 @@ func (t Teardown) removeOwnClaims() error {
 	defer turn.Close()
 	var failed []error
 	for _, name := range names {
-		dir := filepath.Join(claims, name)
-		lock, err := volumes.LockClaim(dir, true, false)
-		if errors.Is(err, volumes.ErrInUse) {
+		dir := filepath.Join(all, name)
+		lock, err := claims.Lock(dir, true, false)
+		if errors.Is(err, claims.ErrInUse) {
 			continue // by a pod that names it: it is an unused volume after that
 		}
 		if err != nil {
@@ -198,7 +200,7 @@ func (t Teardown) removeOwnClaims() error {
 			failed = append(failed, err)
 			continue
 		}
-		failed = append(failed, volumes.RemoveClaim(dir))
+		failed = append(failed, claims.Remove(dir))
 	}
 	return errors.Join(failed...)
 }

@@ -10,7 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/pod"
-	"podrun/volumes"
+	"podrun/tree"
 )
 
 const (
@@ -68,7 +68,7 @@ func (m *monitor) storageUsage() (pod.StorageUsage, error) {
 		if !pod.VolumeCounts(m.pod, v) {
 			continue
 		}
-		bytes, err := volumes.Usage(filepath.Join(dir, "volumes", v.Name))
+		bytes, err := tree.Usage(filepath.Join(dir, "volumes", v.Name))
 		if err != nil {
 			return u, err
 		}
@@ -87,7 +87,7 @@ func (m *monitor) storageUsage() (pod.StorageUsage, error) {
 		}
 	}
 	var err error
-	u.Files, err = volumes.Usage(filepath.Join(dir, "files"))
+	u.Files, err = tree.Usage(filepath.Join(dir, "files"))
 	return u, err
 }
 
@@ -100,7 +100,7 @@ func (m *monitor) containerUsage(name string) (int64, error) {
 	}
 	var sum int64
 	for _, path := range append(paths, containers{m}.logPath(name)) {
-		bytes, err := volumes.Usage(path)
+		bytes, err := tree.Usage(path)
 		if err != nil {
 			return 0, err
 		}

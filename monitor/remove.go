@@ -8,7 +8,7 @@ import (
 
 	"podrun/runtime"
 	"podrun/sandbox"
-	"podrun/volumes"
+	"podrun/tree"
 )
 
 // Remove undoes Create, whoever called it and however far it came; see [pod.Runtime].
@@ -93,5 +93,5 @@ func (m containers) removeRoot(id string) error {
 			err = errors.Join(err, rerr)
 		}
 	}
-	return errors.Join(err, volumes.RemoveTree(dir))
+	return errors.Join(err, tree.Remove(dir))
 }

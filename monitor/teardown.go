@@ -13,6 +13,7 @@ import (
 	"podrun/netns"
 	"podrun/sandbox"
 	"podrun/state"
+	"podrun/tree"
 	"podrun/volumes"
 )
 
@@ -84,7 +85,7 @@ func (t Teardown) All() error {
 	}
 	if err := together(append(t.sandboxSteps(),
 		step{"remove the logs", func() error { return removeAll(state.LogPath(t.LogDir, t.Ref)) }},
-		step{"remove the containers", func() error { return volumes.RemoveTree(filepath.Join(t.Store.PodDir(t.Ref.UID), "containers")) }},
+		step{"remove the containers", func() error { return tree.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "containers")) }},
 		step{"remove the pod's claims", t.removeOwnClaims},
 		step{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
 	)); err != nil {

@@ -9,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"podrun/tree"
 )
 
 // The layout is that of the kubelet's AtomicWriter, on which programs that
@@ -195,7 +197,5 @@ func removeIn(root *os.Root, name string) error {
 		return err
 	}
 	defer dir.Close()
-	r := remover{base: root.Name()}
-	r.entry(int(dir.Fd()), name)
-	return r.err()
+	return tree.RemoveEntry(dir, name)
 }

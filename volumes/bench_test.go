@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/claims"
 )
 
 func BenchmarkMount(b *testing.B) {
@@ -32,7 +34,7 @@ func BenchmarkMount(b *testing.B) {
 				b.StopTimer()
 				releasePoint(filepath.Join(s.Dir, "data")) // a tmpfs
 				ok(b, Remove(s.Dir))
-				ok(b, RemoveClaim(filepath.Join(s.Claims, "data")))
+				ok(b, claims.Remove(filepath.Join(s.Claims, "data")))
 				ok(b, os.MkdirAll(s.Dir, 0o700))
 				b.StartTimer()
 			}

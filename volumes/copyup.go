@@ -8,6 +8,8 @@ import (
 
 	"github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
+
+	"podrun/tree"
 )
 
 // CopyUp fills an empty directory with what an image has at a path of its own,
@@ -25,7 +27,7 @@ func CopyUp(rootfs, path, dir string) error {
 		return &os.PathError{Op: "open", Path: rootfs, Err: err}
 	}
 	defer unix.Close(root)
-	fd, err := openat2(root, strings.TrimLeft(path, "/"), unix.O_RDONLY|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	fd, err := tree.OpenAt(root, strings.TrimLeft(path, "/"), unix.O_RDONLY|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}

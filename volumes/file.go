@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/tree"
 )
 
 // OpenFile opens a regular file of a mounted volume for reading, and returns its
@@ -25,7 +27,7 @@ func (s *Set) OpenFile(name, path string) (file io.ReadCloser, onMachine string,
 		return nil, "", &os.PathError{Op: "open", Path: v.path, Err: err}
 	}
 	defer unix.Close(root)
-	fd, err := openat2(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	fd, err := tree.OpenAt(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	if err != nil {
 		return nil, "", fmt.Errorf("open %s: %w", onMachine, err)
 	}

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"podrun/tree"
 )
 
 // isHugePages reports whether a medium is HugePages or HugePages-<size>.
@@ -43,7 +45,7 @@ func (s *Spec) mountHugePages(path string, medium v1.StorageMedium) error {
 	}
 	defer unix.Close(mount)
 	if gid := s.fsGroup(); gid != noGroup {
-		if err := grant(mount, path, gid); err != nil {
+		if err := tree.GiveFile(mount, path, gid); err != nil {
 			return err
 		}
 	}

@@ -21,22 +21,6 @@ func isMountPoint(path string) (bool, error) {
 	return stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
 }
 
-// openat2 opens name beneath the directory. The kernel answers EAGAIN when
-// something was renamed or mounted while it looked at "..": it could not tell
-// whether the result is beneath. That passes, unless someone does nothing else.
-func openat2(dir int, name string, flags, resolve uint64) (int, error) {
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: resolve}
-	for tries := 0; ; tries++ {
-		fd, err := unix.Openat2(dir, name, &how)
-		if err == nil {
-			return fd, nil
-		}
-		if !errors.Is(err, unix.EINTR) && (!errors.Is(err, unix.EAGAIN) || tries >= 1000) {
-			return -1, &os.PathError{Op: "openat2", Path: name, Err: err}
-		}
-	}
-}
-
 // bindDescriptor mounts what the descriptor refers to, without the mounts
 // beneath it, at the path. No name of the source is looked up again, so nobody
 // can exchange it meanwhile.

@@ -13,6 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/claims"
+	"podrun/tree"
 )
 
 // testRoot names the directory that holds everything the tests make.
@@ -48,7 +51,7 @@ func inOwnNamespace() error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	if err := cmd.Run(); err != nil {
-		return errors.Join(err, RemoveTree(root))
+		return errors.Join(err, tree.Remove(root))
 	}
 	if mounts := mountsBelow(root); len(mounts) > 0 {
 		return fmt.Errorf("left in the host's mount table: %q", mounts)
@@ -101,7 +104,7 @@ func inPod(t *testing.T, f func()) {
 }
 
 // newSpec returns the spec of a pod whose container "c" mounts every volume, and
-// checks at the end that Remove and RemoveClaim leave nothing of it.
+// checks at the end that Remove and claims.Remove leave nothing of it.
 func newSpec(t testing.TB, volumes ...v1.Volume) Spec {
 	t.Helper()
 	root := t.TempDir()
@@ -120,9 +123,9 @@ func newSpec(t testing.TB, volumes ...v1.Volume) Spec {
 			if err := Remove(s.Dir); err != nil {
 				t.Error(err)
 			}
-			claims, _ := os.ReadDir(s.Claims)
-			for _, claim := range claims {
-				if err := RemoveClaim(filepath.Join(s.Claims, claim.Name())); err != nil {
+			made, _ := os.ReadDir(s.Claims)
+			for _, claim := range made {
+				if err := claims.Remove(filepath.Join(s.Claims, claim.Name())); err != nil {
 					t.Error(err)
 				}
 			}

@@ -18,9 +18,9 @@ func propagating(name string, mode v1.MountPropagationMode) v1.VolumeMount {
 // for the machine's, and returns what brings a function back there.
 func machine(t *testing.T, path string, flags uintptr) func(func() error) error {
 	t.Helper()
-	must("mount", unix.Mount("tmpfs", path, "tmpfs", 0, "size=1m"))(t)
+	ok(t, unix.Mount("tmpfs", path, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
-	must("propagation", unix.Mount("", path, "", flags, ""))(t)
+	ok(t, unix.Mount("", path, "", flags, ""))
 	namespace := must(os.Open("/proc/thread-self/ns/mnt"))(t)
 	t.Cleanup(func() { namespace.Close() })
 	return func(f func() error) error {

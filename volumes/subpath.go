@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/tree"
 )
 
 // beneath lets links lead anywhere inside the volume and nowhere else; magic
@@ -34,7 +36,7 @@ func openSubPath(volume, subPath string) (int, error) {
 		return -1, &os.PathError{Op: "open", Path: volume, Err: err}
 	}
 	defer unix.Close(root)
-	fd, err := openat2(root, subPath, unix.O_PATH, beneath)
+	fd, err := tree.OpenAt(root, subPath, unix.O_PATH, beneath)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		absent := err
@@ -58,13 +60,13 @@ func makeSubPath(root int, subPath string) (int, error) {
 	if err := unix.Fstat(root, &stat); err != nil {
 		return -1, &os.PathError{Op: "fstat", Path: ".", Err: err}
 	}
-	parent, err := openat2(root, ".", unix.O_PATH|unix.O_DIRECTORY, beneath)
+	parent, err := tree.OpenAt(root, ".", unix.O_PATH|unix.O_DIRECTORY, beneath)
 	if err != nil {
 		return -1, err
 	}
 	names := strings.Split(subPath, "/")
 	for i, name := range names {
-		fd, err := openat2(root, path.Join(names[:i+1]...), unix.O_PATH, beneath)
+		fd, err := tree.OpenAt(root, path.Join(names[:i+1]...), unix.O_PATH, beneath)
 		if errors.Is(err, unix.ENOENT) {
 			fd, err = makeDirectoryAt(parent, name, stat.Mode&^unix.S_IFMT)
 		}
@@ -84,7 +86,7 @@ func makeDirectoryAt(parent int, name string, mode uint32) (int, error) {
 	if mkdir != nil && !errors.Is(mkdir, unix.EEXIST) {
 		return -1, &os.PathError{Op: "mkdirat", Path: name, Err: mkdir}
 	}
-	fd, err := openat2(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW,
+	fd, err := tree.OpenAt(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW,
 		unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
 	if err != nil || mkdir != nil {
 		return fd, err
@@ -114,5 +116,5 @@ func openReal(root int, volume, subPath string) (int, error) {
 	if err != nil || !filepath.IsLocal(inside) {
 		return -1, outside
 	}
-	return openat2(root, inside, unix.O_PATH, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
+	return tree.OpenAt(root, inside, unix.O_PATH, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
 }

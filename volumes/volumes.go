@@ -2,8 +2,8 @@
 // namespace, hands the paths to containers as binds, refreshes projected data
 // atomically, and removes what it made.
 //
-// It owns Spec.Dir, its siblings "subpaths" and "shm", and the claims below
-// Spec.Claims. All of these are reached by root on the host only: a container
+// It owns Spec.Dir, its siblings "subpaths", "peers" and "shm", and the data of the
+// claims below Spec.Claims. All of these are reached by root on the host only: a container
 // sees a volume through a bind of the volume's root and can rename neither the
 // root nor anything above it. Names below a volume's root belong to the
 // containers; they are resolved by openat2(2) and used by descriptor only
@@ -11,12 +11,12 @@
 //
 // It leaves to others: the bind into the container, its read-only remount and
 // its order among other mounts (runtime), the lifetime of the mount namespace
-// (sandbox), which objects exist (manifest, state), and whether a claim is
-// still in use (the caller of RemoveClaim).
+// (sandbox), which objects exist (manifest, state), who uses a claim and when it
+// goes (claims), and how a tree is walked that containers write to (tree).
 //
-// Everything but Remove and RemoveClaim runs in the pod's mount namespace and
-// may be repeated after a kill at any point: mounts that exist are found, not
-// doubled, and half-made files are completed. Nothing is synced to disk: the
+// Everything but Remove runs in the pod's mount namespace and may be repeated
+// after a kill at any point: mounts that exist are found, not doubled, and
+// half-made files are completed. Nothing is synced to disk: the
 // pod's own volumes are remade from its record, and a claim's directory is
 // older in the file system's journal than any file in it.
 //

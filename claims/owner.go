@@ -1,4 +1,4 @@
-package volumes
+package claims
 
 import (
 	"errors"
@@ -9,38 +9,23 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/tree"
 )
 
-// claimOwner is a file beside the data of a claim that belongs to a pod: it holds
+// ownerFile lies beside the data of a claim that belongs to a pod: it holds
 // the pod's uid.
-const claimOwner = "owner"
+const ownerFile = "owner"
 
-// EphemeralClaim is the name of the claim of a pod's ephemeral volume.
-func EphemeralClaim(p *v1.Pod, volume string) string { return p.Name + "-" + volume }
-
-// ephemeral makes a claim that belongs to the pod.
-func (s *Spec) ephemeral(v *v1.Volume) (volume, error) {
-	name := EphemeralClaim(s.Pod, v.Name)
-	if err := checkName("claim", name); err != nil {
-		return volume{}, err
-	}
-	if err := OwnClaim(filepath.Join(s.Claims, name), s.Pod); err != nil {
-		return volume{}, err
-	}
-	made, err := s.claim(v.Name, &v1.PersistentVolumeClaimVolumeSource{ClaimName: name})
-	made.own = true
-	return made, err
-}
-
-// OwnClaim makes the directory of a claim for the pod, unless it has it already.
-// A claim that is not the pod's is refused (kubelet, ephemeral.VolumeIsForPod).
-func OwnClaim(dir string, p *v1.Pod) error {
-	owner, err := ClaimOwner(dir)
+// Own makes the directory of a claim for the pod, unless it has it already.
+// A claim that is not the pod's is refused (kubelet, VolumeIsForPod of component-helpers).
+func Own(dir string, p *v1.Pod) error {
+	owner, err := Owner(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = makeOwned(dir, string(p.UID)); err == nil {
 			return nil
 		}
-		owner, _ = ClaimOwner(dir)
+		owner, _ = Owner(dir)
 	}
 	if owner == string(p.UID) {
 		return nil
@@ -57,13 +42,13 @@ func NotOwned(claim string, p *v1.Pod) error {
 		p.Namespace, claim, p.Namespace, p.Name, claim)
 }
 
-// ClaimOwner is the uid of the pod that the claim in the directory belongs to,
+// Owner is the uid of the pod that the claim in the directory belongs to,
 // empty where it outlives its pods.
-func ClaimOwner(dir string) (string, error) {
+func Owner(dir string) (string, error) {
 	if _, err := os.Lstat(dir); err != nil {
 		return "", err
 	}
-	uid, err := os.ReadFile(filepath.Join(dir, claimOwner))
+	uid, err := os.ReadFile(filepath.Join(dir, ownerFile))
 	return string(uid), ignoreMissing(err)
 }
 
@@ -76,16 +61,16 @@ func makeOwned(dir, uid string) error {
 	if err := os.Mkdir(partial, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(partial, claimOwner), []byte(uid), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(partial, ownerFile), []byte(uid), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(partial, dir)
 }
 
-// OwnedClaims are the names of the claims in the directory (Spec.Claims) that
-// belong to the pod. What a killed OwnClaim has left half made is removed.
-func OwnedClaims(claims, pod, uid string) ([]string, error) {
-	entries, err := os.ReadDir(claims)
+// Owned are the names of the claims in the directory of their namespace that
+// belong to the pod. What a killed Own has left half made is removed.
+func Owned(dir, pod, uid string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, ignoreMissing(err)
 	}
@@ -94,16 +79,23 @@ func OwnedClaims(claims, pod, uid string) ([]string, error) {
 	for _, e := range entries {
 		name := e.Name()
 		if strings.HasPrefix(name, "."+pod+"-") && strings.HasSuffix(name, "."+uid) {
-			failed = append(failed, RemoveTree(filepath.Join(claims, name)))
+			failed = append(failed, tree.Remove(filepath.Join(dir, name)))
 		}
 		if !strings.HasPrefix(name, pod+"-") {
 			continue
 		}
-		owner, err := ClaimOwner(filepath.Join(claims, name))
+		owner, err := Owner(filepath.Join(dir, name))
 		failed = append(failed, ignoreMissing(err))
 		if owner == uid {
 			names = append(names, name)
 		}
 	}
 	return names, errors.Join(failed...)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

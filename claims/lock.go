@@ -1,4 +1,4 @@
-package volumes
+package claims
 
 import (
 	"errors"
@@ -12,30 +12,29 @@ import (
 // ErrInUse says that a claim is used in a way that excludes the caller.
 var ErrInUse = errors.New("in use by another pod")
 
-// claimLock is a file beside a claim's data. Each pod that uses the claim has it
+// lockFile lies beside a claim's data. Each pod that uses the claim has it
 // locked, by flock(2), as long as any process has the descriptor: together with
 // others, or alone.
-const claimLock = "lock"
+const lockFile = "lock"
 
-// LockClaim makes the directory of a claim (Spec.Claims and the claim's name) and
-// locks it for a user, or for the only user, until the returned file and every
+// Lock makes the directory of a claim and locks it for a user, or for the only user, until the returned file and every
 // copy of it is closed. Where that cannot be yet it waits, or else says ErrInUse.
-func LockClaim(dir string, alone, wait bool) (*os.File, error) {
+func Lock(dir string, alone, wait bool) (*os.File, error) {
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
-		f, err := lockClaim(dir, alone, wait)
+		f, err := lock(dir, alone, wait)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
 	}
 }
 
-// lockClaim does not make the directory. Nor does it return the lock of one that
+// lock does not make the directory. Nor does it return the lock of one that
 // somebody has removed meanwhile: then the error is fs.ErrNotExist.
-func lockClaim(dir string, alone, wait bool) (*os.File, error) {
-	path := filepath.Join(dir, claimLock)
+func lock(dir string, alone, wait bool) (*os.File, error) {
+	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
