@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// maxEnvFile is how much of a file of variables is looked at, in bytes. A container writes it, and must not keep
+// its reader busy.
+const maxEnvFile = 16 << 20
+
 // envFile is the value that a file of variables has for the key, or "" (kubelet, pkg/kubelet/util/env). The
 // file is a subset of a shell's: NAME='value', where the value is taken as it stands and may have several
 // lines; blank lines and comments lie between. A blank before the quote makes the value empty, as in a shell;

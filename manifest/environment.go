@@ -155,7 +155,7 @@ func (s EnvSource) fileKey(ref *v1.FileKeySelector) (value string, set bool, err
 		return "", false, fmt.Errorf("couldn't parse env file: %w", err)
 	}
 	defer file.Close()
-	value, err = envFile(file, ref.Key)
+	value, err = envFile(io.LimitReader(file, maxEnvFile), ref.Key)
 	if err != nil {
 		return "", false, fmt.Errorf("couldn't parse env file: %s: %w", path, err)
 	}

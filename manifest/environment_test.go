@@ -53,7 +53,10 @@ spec:
 			}
 		},
 		File: func(volume, path string) (io.ReadCloser, string, error) {
-			files := map[string]string{"v/a.env": "A='from-file'\nEMPTY=''\n", "v/bad.env": "A=bare"}
+			files := map[string]string{
+				"v/a.env": "A='from-file'\nEMPTY=''\n", "v/bad.env": "A=bare",
+				"v/long.env": strings.Repeat("\n", maxEnvFile) + "A='too far'",
+			}
 			text, ok := files[volume+"/"+path]
 			if !ok {
 				return nil, "", fs.ErrNotExist
@@ -109,6 +112,7 @@ func TestEnvironment(t *testing.T) {
 		{"no huge pages are none", amount("resource: limits.hugepages-2Mi"), "V=0"},
 		{"a key of a file", file("path: a.env, key: A"), "V=from-file"},
 		{"an optional key that a file lacks sets nothing", file("path: a.env, key: NONE, optional: true"), ""},
+		{"a key that comes too late", file("path: long.env, key: A, optional: true"), ""},
 		{"an empty value is a missing key", file("path: a.env, key: EMPTY, optional: true"), ""},
 		{"another container", amount("resource: limits.cpu, containerName: side"), "V=2"},
 	} {
