@@ -190,8 +190,11 @@ func (c *Container) Start() (time.Time, error) {
 		return now, nil
 	}
 	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return time.Time{}, errors.New("release container: its first process ended before it became the container's program; a seccomp profile that forbids what that takes is one reason")
+	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("release container: its first process has ended: %w", err)
+		return time.Time{}, fmt.Errorf("release container: %w", err)
 	}
 	return time.Parse(time.RFC3339Nano, string(text))
 }
