@@ -234,7 +234,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	containers{m}.watchAlive()
 	containers{m}.tellOwed(owed)
 	go m.watchStorage(ctx)
-	outcome, err := m.life.Run(ctx)
+	outcome, err := m.runLife(ctx)
 	var notMade *pod.NotMade
 	switch {
 	case errors.Is(err, errPauseDied):
@@ -259,6 +259,18 @@ func (m *monitor) sandboxID() string {
 		return "" // pause has died: this monitor ends
 	}
 	return fmt.Sprintf("%d.%d", m.pauseID, stat.StartTime)
+}
+
+// runLife runs the life beside the main goroutine, which has a thread of its own
+// (package runtime): each of its turns would be two switches of threads.
+func (m *monitor) runLife(ctx context.Context) (outcome pod.Outcome, err error) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		outcome, err = m.life.Run(ctx)
+	}()
+	<-ended
+	return outcome, err
 }
 
 // markPulled: up has just applied the pull policy to every image.
