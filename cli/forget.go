@@ -8,6 +8,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"podrun/manifest"
+	"podrun/monitor"
 	"podrun/state"
 )
 
@@ -41,8 +43,8 @@ func (d *down) removeObjects(ctx context.Context) error {
 			continue
 		}
 		d.printf("%s removed\n", objectName(o))
-		if pod := userOf(d.store, o); pod != "" && !isClaim {
-			d.notef("pod %s uses %s: it goes on with what it has, but a container that needs this will not start again\n", pod, objectName(o))
+		if pod := neededBy(d.store, o); pod != "" && !isClaim {
+			d.notef("pod %s needs %s: it goes on with what it has, but its containers may not start again\n", pod, objectName(o))
 		}
 		gone = append(gone, o)
 		if _, err := os.Stat(claimPath(d.store, c.namespace, c.name)); isClaim && err == nil && !d.options.volumes {
@@ -52,14 +54,19 @@ func (d *down) removeObjects(ctx context.Context) error {
 	return errors.Join(errors.Join(errs...), d.tellPods(ctx, d.store, gone))
 }
 
-// userOf is the name of a pod that refers to the object; empty if none does.
-func userOf(s *state.Store, o state.Object) string {
+// neededBy is the name of a pod that lacks something now that the object is gone;
+// empty if none does.
+func neededBy(s *state.Store, o state.Object) string {
 	refs, err := s.Names(o.GetNamespace())
 	if err != nil {
 		return ""
 	}
 	for _, ref := range refs {
-		if r, err := s.ReadRecord(ref.UID); err == nil && refersTo(r.Pod, []state.Object{o}) {
+		r, err := s.ReadRecord(ref.UID)
+		if err != nil || !refersTo(r.Pod, []state.Object{o}) {
+			continue
+		}
+		if have, err := monitor.Objects(s, r.Pod); err == nil && manifest.Lacks(r.Pod, have) {
 			return displayRef(ref)
 		}
 	}

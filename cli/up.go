@@ -39,7 +39,8 @@ func upCommand(a *app) *cli.Command {
 		Usage:     "run the pods of manifests, and keep their ConfigMaps, Secrets and claims",
 		ArgsUsage: "FILE...",
 		Description: "FILE is a manifest, a directory of manifests, a URL, or - for standard input. up returns when every container\n" +
-			"has started and is ready, or has finished. A pod whose restartPolicy lets it finish has a second to do so at once.",
+			"has started and is ready, or has finished. A pod whose restartPolicy lets it finish has a second to do so at once.\n" +
+			"A pod that refers to something missing is made and waits for it. A changed manifest is applied in place where Kubernetes allows it.",
 		Flags: []cli.Flag{
 			namespaceFlag(&o.namespace),
 			filesFlag(&o.files),

@@ -30,20 +30,16 @@ func (o *Objects) Missing(pod *v1.Pod, kept References) Problems {
 		},
 		complain: func(at *field.Path, text string) { problems = append(problems, o.ProblemAt(pod, at.String(), text)) },
 	}
-	spec, path := &pod.Spec, field.NewPath("spec")
-	mounted := mountedVolumes(spec)
-	for i := range spec.Volumes {
-		if mounted[spec.Volumes[i].Name] {
-			g.volume(&spec.Volumes[i].VolumeSource, path.Child("volumes").Index(i))
-		}
-	}
-	for i := range spec.InitContainers {
-		g.container(&spec.InitContainers[i], path.Child("initContainers").Index(i))
-	}
-	for i := range spec.Containers {
-		g.container(&spec.Containers[i], path.Child("containers").Index(i))
-	}
+	g.spec(&pod.Spec)
 	return problems.Sort()
+}
+
+// Lacks tells whether a Pod refers to something that is not optional and not there.
+func Lacks(pod *v1.Pod, have References) bool {
+	lacks := false
+	g := gatherer{namespace: pod.Namespace, have: have, complain: func(*field.Path, string) { lacks = true }}
+	g.spec(&pod.Spec)
+	return lacks
 }
 
 // over is the kept objects with those of the sources in their places.
@@ -96,6 +92,22 @@ type gatherer struct {
 	namespace string
 	have      References
 	complain  func(at *field.Path, text string)
+}
+
+func (g *gatherer) spec(spec *v1.PodSpec) {
+	path := field.NewPath("spec")
+	mounted := mountedVolumes(spec)
+	for i := range spec.Volumes {
+		if mounted[spec.Volumes[i].Name] {
+			g.volume(&spec.Volumes[i].VolumeSource, path.Child("volumes").Index(i))
+		}
+	}
+	for i := range spec.InitContainers {
+		g.container(&spec.InitContainers[i], path.Child("initContainers").Index(i))
+	}
+	for i := range spec.Containers {
+		g.container(&spec.Containers[i], path.Child("containers").Index(i))
+	}
 }
 
 func (g *gatherer) volume(s *v1.VolumeSource, path *field.Path) {

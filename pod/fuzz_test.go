@@ -18,6 +18,7 @@ func FuzzLife(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x00", "\x05\x01\x02\x10\x20\x30\x40", "\x0b\x81\x82\x83\x84\x91\x92\x93\x94",
 		"\x10\x06\x16\x26\x36\x46\x07\x17\x03\x13\x07\x05", "\x3f\x00\x10\x20\x30\x04\x00\x10\x07\x00\x07\x10\x05",
+		"\x1b\x01\x86\x96\x07\xb6\x17\xc6\x02\xa6\x0f", "\x13\x00\x86\x03\x96\x07\xd6\x00\x86",
 		"\x1a\x08\x18\x28\x00\x09\x19\x00\x02\x32\x07\x62\x00\x08\x45", "\x2d\x0a\x1a\x2a\x07\x02\x07\x72\x00\x00\x00\x62\x15",
 	} {
 		f.Add([]byte(seed))
@@ -88,6 +89,7 @@ type fuzzed struct {
 	failed   map[string]bool // containers of which a step was made to fail
 	began    map[string]bool // containers whose first start was asked for
 	stopped  bool
+	changed  bool
 }
 
 func (z *fuzzed) name(n int) string {
@@ -111,6 +113,10 @@ func (z *fuzzed) step(op byte, n int) {
 		z.life.Stop(ptr(int64(n)))
 		synctest.Wait()
 	case 6:
+		if n >= 8 {
+			z.change(name, n)
+			return
+		}
 		z.set(func() { clear(z.probes) })
 	case 7:
 		z.die(false, name)
@@ -125,6 +131,55 @@ func (z *fuzzed) step(op byte, n int) {
 		z.set(func() { z.ends[name] = Exit{Code: n % 2} })
 	case 15:
 		z.die(true, name)
+	}
+}
+
+// change gives the pod a manifest with another image or other resources.
+func (z *fuzzed) change(name string, n int) {
+	p := z.pod.DeepCopy()
+	p.Generation++
+	for _, list := range [][]v1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range list {
+			switch c := &list[i]; {
+			case c.Name != name:
+			case n&1 == 0:
+				c.Image += "+"
+			default:
+				c.Resources.Limits = amounts("", fmt.Sprintf("%dMi", 64+p.Generation))
+				if n&2 == 0 && name[0] != 'i' {
+					c.ResizePolicy = []v1.ContainerResizePolicy{{ResourceName: v1.ResourceMemory, RestartPolicy: v1.RestartContainer}}
+				}
+			}
+		}
+	}
+	z.changed = true
+	z.update(p)
+}
+
+// checkChanged waits until what runs has nothing against it, and checks that it
+// runs by the last manifest.
+func (z *fuzzed) checkChanged() {
+	z.set(func() {
+		for _, m := range []map[string]error{z.fail, z.always} {
+			clear(m)
+		}
+		clear(z.probes)
+		clear(z.delay)
+		clear(z.ends)
+	})
+	z.sleep(time.Hour)
+	select {
+	case <-z.done:
+		return
+	default:
+	}
+	for _, c := range z.life.state.all {
+		if c.Stage == stageRunning && (!c.init || c.sidecar()) && c.Made != c.spec.Image {
+			z.Errorf("%s runs image %s, the manifest has %s", c.Name, c.Made, c.spec.Image)
+		}
+	}
+	if z.life.state.resizes() && !z.life.state.leaving() {
+		z.Errorf("resources are not in force: %+v", z.life.Status().Conditions)
 	}
 }
 
@@ -221,6 +276,9 @@ func (z *fuzzed) checkOrder() {
 
 // over ends the pod and checks that it ends, with nothing left.
 func (z *fuzzed) over() {
+	if z.changed {
+		z.checkChanged()
+	}
 	z.life.Stop(ptr(int64(1)))
 	synctest.Wait()
 	select {

@@ -146,7 +146,7 @@ func (s *state) announceResize(old *v1.Pod, now time.Time) {
 func resizeText(what string, p *v1.Pod, failure string) string {
 	type allocation struct {
 		Name      string                  `json:"name"`
-		Resources v1.ResourceRequirements `json:"resources,omitzero"`
+		Resources v1.ResourceRequirements `json:"resources"`
 	}
 	list := func(specs []v1.Container) (all []allocation) {
 		for i := range specs {

@@ -86,6 +86,25 @@ func TestObjectsThatAreNotThere(t *testing.T) {
 	}
 }
 
+// Whatever a disk makes of the file, a reader returns.
+func FuzzReadObject(f *testing.F) {
+	s := newStore(f)
+	must(f, s.WriteObject(&v1.Secret{ObjectMeta: named("a", "x"), Data: map[string][]byte{"k": []byte("v")}}))
+	path := filepath.Join(s.Root, "objects/a/secrets/x")
+	whole, err := os.ReadFile(path)
+	must(f, err)
+	for _, seed := range []string{"", "null", `{"version":9}`, `{"object":7}`, string(whole)} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		must(t, os.WriteFile(path, data, 0o600))
+		var o v1.Secret
+		if err := s.ReadObject("a", "x", &o); err == nil && (o.Name != "x" || o.Namespace != "a") {
+			t.Errorf("accepted %s/%s", o.Namespace, o.Name)
+		}
+	})
+}
+
 func TestReadObjectOfADamagedDisk(t *testing.T) {
 	s := newStore(t)
 	must(t, s.WriteObject(&v1.Secret{ObjectMeta: named("a", "other")}))
