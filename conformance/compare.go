@@ -70,6 +70,11 @@ func compare(data []byte) (result, string) {
 			extra = append(extra, "complained of: "+p+": "+own.text(p))
 		}
 	}
+	if theirs.ok() && own.ok() {
+		for _, p := range differences(data) {
+			extra = append(extra, "with another value: "+p)
+		}
+	}
 	switch {
 	case len(missing)+len(extra) > 0:
 		return differ, strings.Join(append(missing, extra...), "\n")

@@ -21,7 +21,7 @@ func setPodDefaults(pod *v1.Pod) {
 	}
 	point(&spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
 	fill(&spec.ServiceAccountName, spec.DeprecatedServiceAccount) // one of the two names is enough
-	fill(&spec.DeprecatedServiceAccount, spec.ServiceAccountName)
+	spec.DeprecatedServiceAccount = spec.ServiceAccountName
 	if spec.SecurityContext == nil {
 		spec.SecurityContext = &v1.PodSecurityContext{}
 	}
@@ -97,6 +97,9 @@ func setContainerDefaults(c *v1.Container, hostNetwork bool) {
 	for i := range c.Env {
 		if from := c.Env[i].ValueFrom; from != nil {
 			setFieldDefaults(from.FieldRef)
+			if from.FileKeyRef != nil {
+				point(&from.FileKeyRef.Optional, false)
+			}
 		}
 	}
 	if l := c.Lifecycle; l != nil {
@@ -141,6 +144,9 @@ func setProbeDefaults(p *v1.Probe) {
 	fill(&p.SuccessThreshold, 1)
 	fill(&p.FailureThreshold, 3)
 	setHTTPDefaults(p.HTTPGet)
+	if p.GRPC != nil {
+		point(&p.GRPC.Service, "")
+	}
 }
 
 func setHTTPDefaults(get *v1.HTTPGetAction) {
