@@ -46,8 +46,9 @@ const (
 
 // ResolvConf writes a pod's /etc/resolv.conf as the kubelet does (GetPodDNS) for
 // the dnsPolicy Default, or None: nameservers, search domains and options of the
-// machine, those of the pod, all within the kubelet's limits. A resolver on the machine's loopback is out of the
-// pod's reach and is replaced by the servers behind it, where they are known.
+// machine, those of the pod, all within the kubelet's limits. A resolver on the
+// machine's loopback, or at a link-local address, is out of the pod's reach and is
+// replaced by the servers behind it, where they are known.
 //
 // Warnings are for the user, one sentence each. When no server remains, the pod
 // gets a file without one (its lookups fail at once) and a warning: asking a
@@ -82,7 +83,7 @@ func (f ResolvFile) machine() (c Resolver, warnings []string, err error) {
 	if f.HostNetwork {
 		return c, nil, nil
 	}
-	return c, f.without(c.replaceLoopback(path, f.behind)), nil
+	return c, f.without(c.replaceLocal(path, f.behind)), nil
 }
 
 // without warns of a pod that has no server, for the reason given, unless it
@@ -171,9 +172,9 @@ func mergeOptions(options, more []string) []string {
 	return merged
 }
 
-// replaceLoopback says why no server is left, if so.
-func (c *Resolver) replaceLoopback(path string, behind []string) (none string) {
-	kept, local := withoutLoopback(c.Nameservers)
+// replaceLocal says why no server is left, if so.
+func (c *Resolver) replaceLocal(path string, behind []string) (none string) {
+	kept, local := reachable(c.Nameservers)
 	if len(local) == 0 {
 		return ""
 	}
@@ -187,7 +188,7 @@ func (c *Resolver) replaceLoopback(path string, behind []string) (none string) {
 			break
 		}
 		if real, err := readResolver(file); err == nil {
-			kept, _ = withoutLoopback(real.Nameservers)
+			kept, _ = reachable(real.Nameservers)
 			if len(kept) > 0 && len(c.Searches) == 0 {
 				c.Searches = real.Searches
 			}
@@ -200,9 +201,11 @@ func (c *Resolver) replaceLoopback(path string, behind []string) (none string) {
 	return fmt.Sprintf("%s names only %s, which a pod cannot reach, and the servers behind it are unknown", path, strings.Join(local, ", "))
 }
 
-func withoutLoopback(servers []string) (kept, local []string) {
+func reachable(servers []string) (kept, local []string) {
 	for _, s := range servers {
-		if addr, err := netip.ParseAddr(s); err == nil && addr.Unmap().IsLoopback() {
+		// Link-local addresses of IPv6 are those of neighbours of one link of the machine.
+		addr, err := netip.ParseAddr(s)
+		if err == nil && (addr.Unmap().IsLoopback() || addr.Is6() && addr.IsLinkLocalUnicast()) {
 			local = append(local, s)
 		} else {
 			kept = append(kept, s)
