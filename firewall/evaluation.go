@@ -71,7 +71,7 @@ func (e *evaluation) run(exprs []expr.Any) (*expr.Verdict, error) {
 		case *expr.Reject:
 			return &expr.Verdict{Kind: expr.VerdictDrop}, nil
 		case *expr.Target:
-			return target(x), nil
+			return target(x.Name), nil
 		case *expr.Lookup:
 			v, matches, err := e.lookup(x)
 			if v != nil || !matches || err != nil {
@@ -87,8 +87,8 @@ func (e *evaluation) run(exprs []expr.Any) (*expr.Verdict, error) {
 }
 
 // target is one of iptables that nftables has no verdict for.
-func target(t *expr.Target) *expr.Verdict {
-	switch t.Name {
+func target(name string) *expr.Verdict {
+	switch name {
 	case "REJECT":
 		return &expr.Verdict{Kind: expr.VerdictDrop}
 	case "LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "TRACE", "CLASSIFY":
@@ -267,29 +267,41 @@ func find(list []nftables.SetElement, key []byte) (found *nftables.SetElement) {
 	return found
 }
 
-// match is one of iptables. Those of the connection's state are understood.
+// match is one of iptables. Those of ports and of the connection's state are understood.
 func (e *evaluation) match(x *expr.Match) bool {
-	if x.Name == "comment" {
+	switch info := x.Info.(type) {
+	case *xt.Tcp:
+		e.unsure = e.unsure || info.FlagsMask != 0
+		return portsMatch(info.SrcPorts, info.DstPorts, uint8(info.InvFlags))
+	case *xt.ConntrackMtinfo3:
+		if info.MatchFlags == conntrackState {
+			return (uint32(info.StateMask)&e.legacyState() != 0) != (info.InvertFlags&conntrackState != 0)
+		}
+	case *xt.Comment:
 		return true
 	}
-	if x.Name != "conntrack" {
-		e.unsure = true
-		return true
-	}
-	info, ok := x.Info.(*xt.ConntrackMtinfo3)
-	if !ok || info.MatchFlags != conntrackState {
-		e.unsure = true
-		return true
-	}
-	state := e.state
-	if e.status&statusDNAT != 0 {
-		state |= conntrackDNAT
-	}
-	return (uint32(info.StateMask)&state != 0) != (info.InvertFlags&conntrackState != 0)
+	e.unsure = true
+	return true
 }
 
-// Of xt_conntrack.h.
+// Of xt_conntrack.h and xt_tcpudp.h.
 const (
 	conntrackState = 1 << 0
 	conntrackDNAT  = 1 << 7
+	invertedSource = 1 << 0
+	invertedPort   = 1 << 1
 )
+
+// legacyState is the connection's as iptables counts it.
+func (p packet) legacyState() uint32 {
+	if p.status&statusDNAT != 0 {
+		return p.state | conntrackDNAT
+	}
+	return p.state
+}
+
+// portsMatch holds the packet's ports against two ranges.
+func portsMatch(from, to [2]uint16, inverted uint8) bool {
+	within := func(port uint16, r [2]uint16) bool { return port >= r[0] && port <= r[1] }
+	return within(clientPort, from) != (inverted&invertedSource != 0) && within(serverPort, to) != (inverted&invertedPort != 0)
+}

@@ -36,7 +36,8 @@ func (o Obstacle) String() string {
 	return fmt.Sprintf("the firewall's chain %s (table %s) drops %s; to let it pass: %s", o.Chain, o.Table, o.What, strings.Join(o.Remedy, " && "))
 }
 
-// Obstacles judges the chains of nftables, those of iptables-nft among them. Rules whose meaning for a packet is not known count in the
+// Obstacles judges the chains of nftables, those of iptables-nft among them, and
+// those of the older iptables. Rules whose meaning for a packet is not known count in the
 // packet's favour: what is named here does drop.
 func Obstacles(n Network) ([]Obstacle, error) {
 	conn, err := nftables.New(nftables.AsLasting())
@@ -59,7 +60,8 @@ func Obstacles(n Network) ([]Obstacle, error) {
 		}
 		found = append(found, o...)
 	}
-	return found, nil
+	legacy, err := n.judgeLegacy()
+	return append(found, legacy...), err
 }
 
 // families are those whose packets a table sees.

@@ -92,3 +92,25 @@ func TestObstacleSaysAll(t *testing.T) {
 		}
 	}
 }
+
+// FuzzLegacy: whatever the kernel gives, its rules are read within their bounds.
+func FuzzLegacy(f *testing.F) {
+	rule := make([]byte, 152)
+	rule[88], rule[90] = 112, 152
+	f.Add(rule, true)
+	f.Add(append(rule, rule...), true)
+	f.Add(make([]byte, 400), false)
+	f.Fuzz(func(t *testing.T, data []byte, v4 bool) {
+		b := &blob{layout: layouts[v4], data: data}
+		if b.check() != nil {
+			return
+		}
+		subnet := netip.MustParsePrefix("10.0.0.0/8")
+		if !v4 {
+			subnet = netip.MustParsePrefix("fd00::/64")
+		}
+		for _, p := range (Network{Links: "pod", Subnets: []netip.Prefix{subnet}, Uplinks: []string{"eth0"}}).packets(0) {
+			b.walk(0, p, 0)
+		}
+	})
+}

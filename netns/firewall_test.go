@@ -75,29 +75,38 @@ const ownTable = `table inet custom {
 }
 `
 
-func (m *machine) restore(program, text string) {
+func (m *machine) restore(program, text string) { m.input(text, program+"-nft-restore", "-w") }
+
+// restoreLegacy takes the rules away when the test ends: they are not nftables'.
+func (m *machine) restoreLegacy(program, text string) {
+	m.input(text, program+"-legacy-restore", "-w")
+	m.Cleanup(func() {
+		m.input("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n", program+"-legacy-restore", "-w")
+	})
+}
+
+func (m *machine) input(text, program string, args ...string) {
 	m.Helper()
-	cmd := exec.Command(program+"-nft-restore", "-w")
+	cmd := exec.Command(program, args...)
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		m.Fatalf("%s-nft-restore: %v: %s", program, err, out)
+		m.Fatalf("%s: %v: %s", program, err, out)
 	}
 }
 
-func (m *machine) load(text string) {
-	m.Helper()
-	cmd := exec.Command("nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(text)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		m.Fatalf("nft: %v: %s", err, out)
-	}
-}
+func (m *machine) load(text string) { m.input(text, "nft", "-f", "-") }
 
 func TestOtherFirewalls(t *testing.T) {
 	both := func(text string) func(*machine) {
 		return func(m *machine) {
 			m.restore("iptables", strings.ReplaceAll(text, "%[1]s", "ufw"))
 			m.restore("ip6tables", strings.ReplaceAll(text, "%[1]s", "ufw6"))
+		}
+	}
+	legacy := func(text string) func(*machine) {
+		return func(m *machine) {
+			m.restoreLegacy("iptables", strings.ReplaceAll(text, "%[1]s", "ufw"))
+			m.restoreLegacy("ip6tables", strings.ReplaceAll(text, "%[1]s", "ufw6"))
 		}
 	}
 	nft := func(text string) func(*machine) { return func(m *machine) { m.load(text) } }
@@ -112,6 +121,10 @@ func TestOtherFirewalls(t *testing.T) {
 		{"iptables without a place for others", both(strings.ReplaceAll(dockersTable, "DOCKER-USER", "ELSEWHERE")),
 			[3]bool{}, "iptables -I FORWARD -i ptest+ -j ACCEPT"},
 		{"ufw", both(ufwsTable), [3]bool{}, "ufw route allow from 10.247.0.0/16"},
+		{"docker, by the older iptables", legacy(dockersTable), [3]bool{}, "iptables-legacy -I DOCKER-USER -i ptest+ -j ACCEPT"},
+		{"ufw, by the older iptables", legacy(ufwsTable), [3]bool{}, "ufw route allow from 10.247.0.0/16"},
+		{"one of the older iptables that lets pods pass", legacy(strings.Replace(dockersTable, "-A DOCKER-USER -j RETURN", "-A DOCKER-USER -i ptest+ -j ACCEPT\n-A DOCKER-USER -o ptest+ -j ACCEPT", 1)),
+			[3]bool{true, true, true}, ""},
 		{"firewalld", nft(firewalldsTable), [3]bool{false, false, true}, "firewall-cmd --permanent --zone=trusted --add-source=10.247.0.0/16"},
 		{"an administrator's", nft(ownTable), [3]bool{}, "nft insert rule inet custom forward iifname 'ptest*' accept"},
 		{"one that lets pods pass", nft(strings.Replace(ownTable, "198.51.100.0/24", "10.247.0.0/16", 1) + strings.ReplaceAll(strings.ReplaceAll(ownTable, "policy drop", "policy accept"), "custom", "second")),
@@ -157,6 +170,10 @@ func (m *machine) judged(set func(*machine), passes [3]bool, remedy string) {
 func TestRemedies(t *testing.T) {
 	for name, set := range map[string]func(*machine){
 		"an administrator's": func(m *machine) { m.load(ownTable) },
+		"the older iptables": func(m *machine) {
+			m.restoreLegacy("iptables", dockersTable)
+			m.restoreLegacy("ip6tables", dockersTable)
+		},
 		"iptables": func(m *machine) {
 			run(m, "iptables-nft", "-P", "FORWARD", "DROP")
 			run(m, "ip6tables-nft", "-P", "FORWARD", "DROP")
@@ -190,15 +207,26 @@ func TestRemedies(t *testing.T) {
 	}
 }
 
+// iptables is what it prints, without its own remarks.
+func iptables(t *testing.T, args ...string) string {
+	var b strings.Builder
+	for line := range strings.Lines(run(t, "iptables-nft", args...)) {
+		if !strings.HasPrefix(line, "#") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 // docker, and iptables, go on to understand their table, and get it back as it was.
 func TestDockersChain(t *testing.T) {
 	m := newMachine(t)
 	m.restore("iptables", dockersTable)
 	m.Cleanup(func() { run(m, "nft", "flush", "ruleset") })
-	before := run(t, "iptables-nft", "-S")
+	before := iptables(t, "-S")
 	first, second := m.pod(), m.pod()
 	m.must(m.Attach(first.Attachment)) // again
-	rules := run(t, "iptables-nft", "-S", "DOCKER-USER")
+	rules := iptables(t, "-S", "DOCKER-USER")
 	want := "-N DOCKER-USER\n" +
 		"-A DOCKER-USER -o ptest+ -m comment --comment podrun-test -j ACCEPT\n" +
 		"-A DOCKER-USER -i ptest+ -m comment --comment podrun-test -j ACCEPT\n" +
@@ -207,11 +235,11 @@ func TestDockersChain(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", rules, want)
 	}
 	m.must(m.Detach(first.UID))
-	if got := run(t, "iptables-nft", "-S", "DOCKER-USER"); got != want {
+	if got := iptables(t, "-S", "DOCKER-USER"); got != want {
 		t.Errorf("with a pod left: got\n%swant\n%s", got, want)
 	}
 	m.must(m.Detach(second.UID))
-	if after := run(t, "iptables-nft", "-S"); after != before {
+	if after := iptables(t, "-S"); after != before {
 		t.Errorf("after the last pod: got\n%swant\n%s", after, before)
 	}
 }
