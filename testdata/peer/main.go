@@ -37,6 +37,7 @@
 //
 //	signals [-exit-on TERM] [-code 0]   prints "ready", then the name of every signal; ends with the one named
 //	env [-wait]        prints its arguments and its environment, a line each; -wait: then stays
+//	ids                prints who runs it: "uid 1000 euid 0"
 //	sleep DURATION
 //	fork DURATION      leaves behind a process of a session of its own, whose parent has ended, that sleeps; prints its pid; ends
 //	fork -stay DURATION   the same, and sleeps beside it
@@ -59,7 +60,7 @@ import (
 var commands = map[string]func(args []string) error{
 	"http": serveHTTP, "grpc": serveGRPC, "tcp": serveTCP, "udp": serveUDP, "sctp": serveSCTP,
 	"get": get, "send": send,
-	"signals": signals, "env": printEnv, "address": address, "sleep": sleep, "fork": fork, "exit": exit,
+	"signals": signals, "env": printEnv, "ids": printIDs, "address": address, "sleep": sleep, "fork": fork, "exit": exit,
 	"exists": exists, "touch": touch, "rm": remove, "print": printText,
 }
 

@@ -186,3 +186,8 @@ func printText(args []string) error {
 	_, err := fmt.Fprintln(to, strings.Join(f.Args(), " "))
 	return err
 }
+
+func printIDs([]string) error {
+	_, err := fmt.Printf("uid %d euid %d\n", os.Getuid(), os.Geteuid())
+	return err
+}
