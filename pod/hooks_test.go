@@ -239,3 +239,76 @@ func TestHTTPHooks(t *testing.T) {
 		}
 	})
 }
+
+// While a container is being ended its readiness is still asked about, its
+// liveness is not.
+func TestProbesDuringPreStop(t *testing.T) {
+	pod := hookedPod(v1.RestartPolicyNever, nil, sleepHook(10))
+	pod.Spec.Containers[0].LivenessProbe = httpProbe("/live", func(p *v1.Probe) { p.FailureThreshold, p.PeriodSeconds = 1, 1 })
+	pod.Spec.Containers[0].ReadinessProbe = httpProbe("/ready", func(p *v1.Probe) { p.PeriodSeconds = 1 })
+	count := func(log []string, path string) (n int) {
+		for _, line := range log {
+			if line == "probe "+target+path {
+				n++
+			}
+		}
+		return n
+	}
+	bubble(t, pod, func(l *test) {
+		l.begin(nil)
+		l.sleep(time.Second + 500*time.Millisecond)
+		l.set(func() { l.probes[target+"/live"] = result(probe.Failure, "dead") })
+		l.sleep(time.Second)
+		l.took()
+		l.sleep(5 * time.Second)
+		log := l.took()
+		if count(log, "/live") > 0 || count(log, "/ready") != 5 || slices.Contains(log, "terminate web 0") {
+			t.Errorf("after a failed liveness probe: %q", log)
+		}
+		l.wantReady(true)
+		l.sleep(10 * time.Second)
+	})
+	bubble(t, pod, func(l *test) {
+		l.begin(nil)
+		l.sleep(time.Second + 500*time.Millisecond)
+		l.life.Stop(nil)
+		l.sleep(0)
+		l.took()
+		l.sleep(5 * time.Second)
+		if log := l.took(); count(log, "/live") > 0 || count(log, "/ready") != 5 {
+			t.Errorf("of a pod that is stopped: %q", log)
+		}
+		l.wantReady(false)
+		l.wait()
+	})
+}
+
+// The preStop hooks of sidecars are called with those of the containers; only
+// the end itself waits for its turn.
+func TestPreStopOfSidecars(t *testing.T) {
+	pod := newPod(v1.RestartPolicyNever, "web")
+	for _, name := range []string{"one", "two"} {
+		pod.Spec.InitContainers = append(pod.Spec.InitContainers, v1.Container{
+			Name: name, Image: "busybox", RestartPolicy: new(v1.ContainerRestartPolicyAlways),
+			Lifecycle: &v1.Lifecycle{PreStop: execHook("bye")},
+		})
+	}
+	pod.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: execHook("bye")}
+	bubble(t, pod, func(l *test) {
+		for i, name := range []string{"one", "two", "web"} {
+			l.probes[name+" bye"] = slowly(time.Duration(i+1)*time.Second, probe.Success, "", nil)
+		}
+		l.begin(nil)
+		l.took()
+		l.life.Stop(nil)
+		l.sleep(0)
+		if got := l.took(); len(got) != 3 {
+			t.Errorf("at once: got %q, want three hooks", got)
+		}
+		l.sleep(2 * time.Second)
+		l.wantLog()
+		l.sleep(time.Second)
+		l.wantLog("terminate web 0", "remove web 0", "terminate two 0", "remove two 0", "terminate one 0", "remove one 0")
+		l.wait()
+	})
+}

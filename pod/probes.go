@@ -61,10 +61,13 @@ func (c *container) armProbes(started, now time.Time) {
 }
 
 // probed reports whether a probe of this kind is to be made at all now: the
-// others wait for the startup probe, which ends with its first success.
+// others wait for the startup probe, which ends with its first success. While a
+// container is being ended only its readiness is asked about (kubelet, worker).
 func (s *state) probed(c *container, k probeKind) bool {
-	return c.up() && !c.lost && c.Kill == nil && !s.leaving() &&
-		c.probeSpec(k) != nil && c.Started == (k != startupProbe)
+	if !c.up() || c.lost || c.probeSpec(k) == nil || c.Started != (k != startupProbe) {
+		return false
+	}
+	return k == readinessProbe || c.Kill == nil && !s.leaving()
 }
 
 func (s *state) planProbes(p *plan, c *container, now time.Time) {
@@ -119,7 +122,7 @@ func (p *probeState) hurry(now time.Time) {
 // judge applies the result of one probe attempt, as the kubelet's prober worker.
 func (s *state) judge(c *container, k probeKind, good bool, now time.Time) {
 	spec, p := c.probeSpec(k), &c.probes[k]
-	if !good && !c.wasReady && k != livenessProbe {
+	if !good && !c.wasReady && k != livenessProbe && !s.leaving() {
 		p.hurry(now)
 		if p.quiet {
 			return // only what periodSeconds asks for counts as a failure
@@ -128,7 +131,7 @@ func (s *state) judge(c *container, k probeKind, good bool, now time.Time) {
 	switch crossed := p.verdict(spec, good); {
 	case !crossed:
 	case k == readinessProbe:
-		c.Ready = good
+		c.Ready = good && !s.leaving()
 		c.wasReady = c.wasReady || good
 	case !good:
 		s.probeKill(c, k, now)

@@ -128,6 +128,10 @@ func pages(h *health) http.Handler {
 		w.WriteHeader(code)
 		fmt.Fprintf(w, "go to %s\n", r.FormValue("to"))
 	})
+	mux.HandleFunc("/circle", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "/circle")
+		w.WriteHeader(http.StatusFound)
+	})
 	mux.HandleFunc("/headers", writeHeaders)
 	mux.HandleFunc("/clientip", func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)

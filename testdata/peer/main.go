@@ -16,6 +16,7 @@
 //	    /healthz       200 while healthy, else 503
 //	    /status/CODE   that status, with a body that names it
 //	    /redirect?to=URL[&code=302]
+//	    /circle        redirects to itself
 //	    /headers       request line, Host and headers, a line each
 //	    /clientip      the address that the request came from
 //	    /slow?for=5s   answers after that time
