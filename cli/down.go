@@ -39,7 +39,7 @@ func downCommand(a *app) *cli.Command {
 			namespaceFlag(&o.namespace),
 			filesFlag(&o.files),
 			&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "all pods of all namespaces"},
-			&cli.Int64Flag{Name: "grace-period", Value: -1, Destination: &o.grace, Usage: "`SECONDS` between the stop signal and SIGKILL; the pod's own where left out"},
+			&cli.Int64Flag{Name: "grace-period", Value: -1, Destination: &o.grace, Usage: "`SECONDS` for preStop hooks and the stop signal before SIGKILL, 0 at once; the pod's own where left out"},
 			&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "kill at once, and end a pod whose monitor does not answer"},
 			&cli.BoolFlag{Name: "volumes", Destination: &o.volumes, Usage: "also remove the named volumes that the pods use, and their data"},
 		},

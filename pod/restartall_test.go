@@ -116,3 +116,30 @@ func TestRestartAllContainers(t *testing.T) {
 		})
 	}
 }
+
+// TestRestartAllByInit: before the containers have run, a restart of all is one
+// of the init containers only.
+func TestRestartAllByInit(t *testing.T) {
+	pod := sidecars(newPod(v1.RestartPolicyNever, "s", "i", "j", "|", "a"), "s")
+	j := &pod.Spec.InitContainers[2]
+	j.RestartPolicy = ptr(v1.ContainerRestartPolicyNever)
+	j.RestartPolicyRules = onExit("RestartAllContainers", v1.ContainerRestartRuleOnExitCodesOpIn, 42)
+	bubble(t, pod, func(l *test) {
+		l.begin(nil)
+		l.exit("i", Exit{})
+		l.exit("j", Exit{Code: 42})
+		l.wantPhase(v1.PodPending)
+		l.sleep(restartPause)
+		l.wantState("s", "running", 1)
+		l.wantState("i", "running", 1)
+		l.wantState("j", "waiting PodInitializing", 1)
+		l.wantState("a", "waiting PodInitializing", 0)
+		l.exit("i", Exit{})
+		l.exit("j", Exit{})
+		l.wantState("a", "running", 0)
+		l.exit("a", Exit{})
+		if o, err := l.wait(); err != nil || o.Status.Phase != v1.PodSucceeded {
+			t.Errorf("got %s, %v", o.Status.Phase, err)
+		}
+	})
+}

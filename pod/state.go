@@ -135,7 +135,7 @@ func (c *container) here() bool {
 
 // begun reports whether the present sandbox has seen an attempt.
 func (c *container) begun() bool {
-	return c.here() || c.Last != nil && c.Again == ""
+	return c.here() || c.Last != nil && (c.Again == "" || c.Again == againReplaced)
 }
 
 // onTheWay reports whether the attempt in hand was begun and has neither
