@@ -84,12 +84,16 @@ func encode(t *testing.T, o map[string]any) []byte {
 	return data
 }
 
-func samples(t *testing.T) []sample {
+func corpusDirectory(t *testing.T) string {
 	dir := corpusDir()
 	if dir == "" {
 		t.Skipf("no manifests of others: %s names no directory, and ../../shared/corpus is none", corpusVariable)
 	}
-	list, err := corpus(dir)
+	return dir
+}
+
+func samples(t *testing.T) []sample {
+	list, err := corpus(corpusDirectory(t))
 	if err != nil || len(list) == 0 {
 		t.Fatal(len(list), err)
 	}

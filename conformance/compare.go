@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/yaml"
+
 	"podrun/manifest"
 )
 
@@ -49,10 +51,10 @@ const (
 func compare(data []byte) (result, string) {
 	theirs := server(data)
 	own, refused := ours(data)
-	if theirs.undecodable || own.undecodable {
-		if theirs.undecodable == own.undecodable || theirs.undecodable && len(refused) > 0 {
-			return agree, ""
-		}
+	switch {
+	case theirs.undecodable && (!own.ok() || len(refused) > 0):
+		return agree, ""
+	case theirs.undecodable || own.undecodable:
 		return differ, fmt.Sprintf("decoding: the server says %v, podrun %v", theirs.complaints, own.complaints)
 	}
 	if len(refused) > 0 {
@@ -94,7 +96,7 @@ func (v verdict) text(path string) string {
 // without takes fields out of an object.
 func without(data []byte, paths []string) []byte {
 	var o any
-	if err := json.Unmarshal(data, &o); err != nil {
+	if err := yaml.Unmarshal(data, &o); err != nil { // JSON, too
 		panic(err)
 	}
 	for _, p := range paths {

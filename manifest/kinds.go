@@ -60,11 +60,13 @@ func (p *parser) typeOf(v document.Value, assumed typeMeta) (typeMeta, bool) {
 	if t == (typeMeta{}) && assumed != t {
 		return assumed, true
 	}
-	_, version := v.Misspelt("apiVersion")
-	_, kind := v.Misspelt("kind")
-	if !v.Field("apiVersion").Exists() && !v.Field("kind").Exists() && !version && !kind {
-		p.add(v.Problem("", "is no Kubernetes object: it has neither apiVersion nor kind; %s", supported))
-		return t, false
+	if !v.Field("apiVersion").Exists() && !v.Field("kind").Exists() {
+		_, version := v.Misspelt("apiVersion")
+		_, kind := v.Misspelt("kind")
+		if !version && !kind {
+			p.add(v.Problem("", "is no Kubernetes object: it has neither apiVersion nor kind; %s", supported))
+			return t, false
+		}
 	}
 	missing := false
 	for _, f := range []struct{ name, text string }{{"apiVersion", t.APIVersion}, {"kind", t.Kind}} {

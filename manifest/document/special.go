@@ -53,7 +53,7 @@ func wantedSpecial(into json.Unmarshaler) string {
 }
 
 // quantityIsCheap keeps numbers away from resource.ParseQuantity that would keep it busy for minutes:
-// it writes 1e-100000000 out. No quantity that a machine can have is longer, or has an exponent of three digits.
+// it writes 1e-100000000 out. No quantity that a machine can have is longer, or has an exponent of five digits.
 func quantityIsCheap(text string) bool {
 	if len(text) > 64 {
 		return false
@@ -63,7 +63,7 @@ func quantityIsCheap(text string) bool {
 		return true
 	}
 	digits := strings.TrimLeft(strings.Trim(text[at+1:], `"`), "+-0")
-	return len(digits) <= 2
+	return len(digits) <= 4
 }
 
 // quantityHint puts the near misses right: other tools write megabytes as 128MB, 128mb or 128mi.
