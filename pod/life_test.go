@@ -197,7 +197,11 @@ func TestNotMade(t *testing.T) {
 				if !ok || n.Step != tt.step || n.Reason != tt.reason || !errors.Is(err, errBroken) {
 					t.Errorf("got %#v", err)
 				}
-				if got, want := err.Error(), tt.step+" container "+tt.fail[len(tt.fail)-1:]+": broken"; got != want {
+				text := "broken"
+				if tt.reason == "CreateContainerConfigError" {
+					text = "CreateContainerConfigError: broken"
+				}
+				if got, want := err.Error(), tt.step+" container "+tt.fail[len(tt.fail)-1:]+": "+text; got != want {
 					t.Errorf("got %q, want %q", got, want)
 				}
 				if len(l.exists) > 0 || time.Since(began) > time.Second {

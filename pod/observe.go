@@ -19,6 +19,7 @@ const (
 	errImagePull         = "ErrImagePull"
 	errImageNeverPull    = "ErrImageNeverPull"
 	createContainerError = "CreateContainerError"
+	createConfigError    = "CreateContainerConfigError"
 	runContainerError    = "RunContainerError"
 	startError           = "StartError"
 	startErrorCode       = 128

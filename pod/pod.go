@@ -133,6 +133,9 @@ type NotMade struct {
 }
 
 func (n *NotMade) Error() string {
+	if n.Reason == createConfigError { // the manifest is to blame, by the word that it is known under
+		return fmt.Sprintf("%s container %s: %s: %v", n.Step, n.Container, n.Reason, n.Err)
+	}
 	return fmt.Sprintf("%s container %s: %v", n.Step, n.Container, n.Err)
 }
 
