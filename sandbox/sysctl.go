@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -52,7 +53,9 @@ type Sysctls struct {
 }
 
 // sysctlPattern is upstream's (pkg/apis/policy/validation, SysctlContainSlashPatternFmt).
-const sysctlPattern = `^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9*]$`
+var sysctlPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9*]$`)
+})
 
 // AllowSysctls reads patterns such as kernel.msgmax and net.core.*, the kubelet's
 // --allowed-unsafe-sysctls. Only what has a namespace can be allowed.
@@ -70,7 +73,7 @@ func AllowSysctls(patterns []string) (*Sysctls, error) {
 	}
 	for _, p := range patterns {
 		const longest = 253
-		if ok, err := regexp.MatchString(sysctlPattern, p); err != nil || !ok || len(p) > longest {
+		if len(p) > longest || !sysctlPattern().MatchString(p) {
 			return nil, fmt.Errorf("%q is no name of a sysctl, such as kernel.msgmax, and no pattern, such as net.core.*", p)
 		}
 		namespace, name, prefixed := sysctl.GetNamespace(p)
