@@ -167,9 +167,7 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 		s.since = now.Add(-max(now.Sub(s.started), 0))
 	}
 	s.everStarted, s.restartingAll = p.EverStarted, p.RestartingAll
-	if p.EverStarted {
-		s.inForce = p.Resources
-	}
+	s.inForce = p.Resources
 	s.custom = customConditions(p.Status.Conditions)
 	if p.Stop != nil {
 		s.stop = &Stop{Deadline: p.Stop.Deadline.resume(now)}

@@ -18,8 +18,8 @@ type Resizing struct {
 
 // resizes reports whether a change of the resources has not come into force yet.
 func (s *state) resizes() bool {
-	if !s.everStarted || s.ended {
-		return false
+	if s.unsettled {
+		return true
 	}
 	for _, c := range s.all {
 		if c.outgrown() {
@@ -30,6 +30,7 @@ func (s *state) resizes() bool {
 }
 
 // outgrown reports whether the container's resources are not those of its spec.
+// Of one that was never begun they are those that the pod has room for.
 func (c *container) outgrown() bool {
 	return c.Resources != nil && !sameAmounts(c.Resources, &c.spec.Resources)
 }
@@ -100,6 +101,7 @@ func (s *state) resizeOf() Resizing {
 // be done is tried again, as a kubelet does with each sync of the pod.
 func (s *state) observeResized(r Resizing, err error, now time.Time) {
 	s.resizing = false
+	s.unsettled = err != nil
 	if err != nil {
 		s.resizeAt = now.Add(retryPeriod)
 		if s.resizeError != err.Error() {

@@ -108,6 +108,49 @@ func TestResizeThatFails(t *testing.T) {
 	})
 }
 
+// What is given back before it came into force leaves nothing half done.
+func TestResizeThatIsGivenBack(t *testing.T) {
+	bubble(t, limitedPod(v1.RestartPolicyAlways), func(l *test) {
+		l.always["resize db+web"] = errBroken
+		l.begin(nil)
+		l.took()
+		first := l.pod
+		l.update(withLimits(l.pod, 0, amounts("100m", "64Mi")))
+		l.set(func() { clear(l.always) })
+		again := first.DeepCopy()
+		again.Generation = 3
+		l.update(again)
+		l.wantLog("resize db+web 0", "resize db+web 0")
+		if c := l.condition(v1.PodResizeInProgress); c.Type != "" {
+			t.Errorf("the condition stays: %+v", c)
+		}
+		l.sleep(time.Minute)
+		l.wantLog()
+	})
+}
+
+// A pod that waits gets its room before its containers are made.
+func TestResizeOfWhatWaits(t *testing.T) {
+	bubble(t, limitedPod(v1.RestartPolicyAlways), func(l *test) {
+		l.always["create web"] = &Failure{Reason: "CreateContainerConfigError", Err: errBroken, Waits: true}
+		l.always["create db"] = l.always["create web"]
+		l.begin(nil)
+		l.set(func() { clear(l.always) })
+		l.took()
+		l.update(withLimits(l.pod, 0, amounts("1", "1Gi")))
+		l.life.Retry()
+		l.sleep(0)
+		log := l.took()
+		if i, j := slices.Index(log, "resize  0"), slices.Index(log, "create web 0"); i < 0 || j < i {
+			t.Errorf("got %q, want the room before the container", log)
+		}
+		l.wantState("web", "running", 0)
+		if got := l.limit("web", v1.ResourceMemory); got != "1Gi" {
+			t.Errorf("got %s in force, want 1Gi", got)
+		}
+	})
+}
+
 func TestResizeAfterAKill(t *testing.T) {
 	bubble(t, limitedPod(v1.RestartPolicyAlways), func(l *test) {
 		l.begin(nil)

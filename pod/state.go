@@ -48,6 +48,7 @@ type state struct {
 
 	inForce     *v1.ResourceRequirements   // the pod's own that are in force
 	resizing    bool                       // a Resize is under way
+	unsettled   bool                       // the last one may have done a part of its work
 	resizeError string                     // of the last one
 	resizeAt    time.Time                  // when to try the next
 	recursive   func(*v1.VolumeMount) bool // Config.RecursiveReadOnly
@@ -86,11 +87,11 @@ func newState(pod *v1.Pod, now time.Time) *state {
 	s := &state{pod: pod, started: now, since: now, changed: true, inForce: pod.Spec.Resources}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
-		s.init = append(s.init, &container{Record: Record{Name: c.Name}, spec: c, init: true})
+		s.init = append(s.init, &container{Record: Record{Name: c.Name, Resources: c.Resources.DeepCopy()}, spec: c, init: true})
 	}
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]
-		s.app = append(s.app, &container{Record: Record{Name: c.Name}, spec: c})
+		s.app = append(s.app, &container{Record: Record{Name: c.Name, Resources: c.Resources.DeepCopy()}, spec: c})
 	}
 	s.all = append(append(s.all, s.init...), s.app...)
 	for i := range pod.Spec.EphemeralContainers {
