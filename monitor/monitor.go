@@ -362,8 +362,8 @@ func (m *monitor) leave() error {
 		a.close()
 	}
 	m.mu.Unlock()
-	m.stopRelays()
 	d := m.depart()
+	m.stopRelays()
 	if err := d.leftCgroup; err != nil {
 		return err
 	}

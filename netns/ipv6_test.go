@@ -101,6 +101,27 @@ func TestIPv6OfAMachineWithoutNetwork(t *testing.T) {
 	m.serve(web.NetNS, ":80")
 	m.wantSeen("the machine", "", at(web.Addr6, "80"), gateway6.String())
 	m.wantSeen("the pod itself", web.NetNS, at(gateway6, "8080"), gateway6.String())
+	// Programs that try IPv6 first must learn that it leads nowhere. The kernel passes
+	// over an answer that comes while connect holds the socket: one second at most.
+	soon := &net.Dialer{Timeout: 5 * time.Second}
+	if _, err := exchange(web.NetNS, "tcp", "["+outsideAddr6+"]:80", soon); !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.EHOSTUNREACH) {
+		t.Errorf("a connection to the outside gets %v, want that it is unreachable", err)
+	}
+}
+
+// An uplink too narrow for IPv6, and a kernel that begins namespaces without it.
+func TestIPv6AgainstTheOdds(t *testing.T) {
+	m := newMachine(t)
+	m.outside()
+	run(t, "ip", "link", "set", "uplink", "mtu", "1000")
+	a := m.pod()
+	a.do(func() error { return sysctl{key: "ipv6/conf/all/disable_ipv6", value: "1"}.write() })
+	m.must(m.Attach(a.Attachment))
+	m.serve(a.NetNS, ":80")
+	m.wantSeen("the machine", "", at(a.Addr6, "80"), gateway6.String())
+	if got := m.podLinkMTU(a); got != minMTU6 {
+		t.Errorf("got MTU %d, want %d", got, minMTU6)
+	}
 }
 
 // What listens on ::1 only is out of every pod's reach, whatever routes it makes.

@@ -14,6 +14,7 @@ import (
 
 const (
 	defaultMTU  = 1500
+	minMTU6     = 1280 // RFC 8200
 	carrierPoll = 100 * time.Microsecond
 	carrierWait = 200 * time.Millisecond
 )
@@ -120,10 +121,17 @@ func (l *link) leadsTo(index int) bool {
 	return err == nil
 }
 
-// mtu is that of the link by which the machine reaches the outside. The lookup
+func (l *link) mtu() int {
+	if l.hasIPv6() { // on a link with less there is no IPv6
+		return max(l.uplinkMTU(), minMTU6)
+	}
+	return l.uplinkMTU()
+}
+
+// uplinkMTU is that of the link by which the machine reaches the outside. The lookup
 // sends nothing; 203.0.113.0/24 is reserved for documentation (RFC 5737), so it
 // finds the default route, through policy rules if there are any.
-func (l *link) mtu() int {
+func (l *link) uplinkMTU() int {
 	routes, err := l.host.RouteGet(net.IPv4(203, 0, 113, 1))
 	if err != nil || len(routes) == 0 || routes[0].LinkIndex <= 0 {
 		return defaultMTU

@@ -129,7 +129,10 @@ func podSysctls(ipv6 bool) []sysctl {
 		{key: "ipv4/ping_group_range", value: "0 2147483647"},
 	}
 	if v6 := "ipv6/conf/" + podLink + "/"; ipv6 {
-		settings = append(settings, sysctl{key: v6 + "accept_dad", value: "0"}, sysctl{key: v6 + "accept_ra", value: "0"})
+		settings = append(settings,
+			sysctl{key: v6 + "accept_dad", value: "0"}, sysctl{key: v6 + "accept_ra", value: "0"},
+			// A namespace may begin with the machine's defaults (net.core.devconf_inherit_init_net).
+			sysctl{key: "ipv6/conf/all/disable_ipv6", value: "0"})
 	}
 	return settings
 }
