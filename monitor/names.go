@@ -10,7 +10,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
-	"podrun/netns"
+	"podrun/dns"
 	"podrun/pod"
 	"podrun/state"
 )
@@ -113,10 +113,10 @@ func writeOnce(path string, content func() ([]byte, error)) error {
 }
 
 func (m *monitor) hostsFile() ([]byte, error) {
-	f := netns.HostsFile{Addrs: m.address.list()}
+	f := dns.HostsFile{Addrs: m.address.list()}
 	f.Hostname, f.Domain = podNames(m.pod)
 	for _, a := range m.pod.Spec.HostAliases {
-		f.Aliases = append(f.Aliases, netns.HostAlias{IP: a.IP, Hostnames: a.Hostnames})
+		f.Aliases = append(f.Aliases, dns.HostAlias{IP: a.IP, Hostnames: a.Hostnames})
 	}
 	if m.pod.Spec.HostNetwork {
 		machine, err := os.ReadFile("/etc/hosts")
@@ -125,11 +125,11 @@ func (m *monitor) hostsFile() ([]byte, error) {
 		}
 		f.Machine = append([]byte{}, machine...)
 	}
-	return netns.Hosts(f), nil
+	return dns.Hosts(f), nil
 }
 
 func (m *monitor) resolvConf() ([]byte, error) {
-	text, warnings, err := netns.ResolvConf(resolvFile(&m.pod.Spec))
+	text, warnings, err := dns.ResolvConf(resolvFile(&m.pod.Spec))
 	if err != nil {
 		return nil, fmt.Errorf("make the pod's resolv.conf: %w", err)
 	}
@@ -141,12 +141,12 @@ func (m *monitor) resolvConf() ([]byte, error) {
 
 // resolvFile is what the pod asks of its resolver. Where there is no cluster's
 // DNS server, the kubelet too takes ClusterFirst for Default.
-func resolvFile(spec *v1.PodSpec) netns.ResolvFile {
-	f := netns.ResolvFile{HostNetwork: spec.HostNetwork, None: spec.DNSPolicy == v1.DNSNone}
+func resolvFile(spec *v1.PodSpec) dns.ResolvFile {
+	f := dns.ResolvFile{HostNetwork: spec.HostNetwork, None: spec.DNSPolicy == v1.DNSNone}
 	if spec.DNSConfig == nil {
 		return f
 	}
-	f.More = &netns.Resolver{Nameservers: spec.DNSConfig.Nameservers, Searches: spec.DNSConfig.Searches}
+	f.More = &dns.Resolver{Nameservers: spec.DNSConfig.Nameservers, Searches: spec.DNSConfig.Searches}
 	for _, o := range spec.DNSConfig.Options {
 		option := o.Name
 		if o.Value != nil && *o.Value != "" {

@@ -1,12 +1,13 @@
 // Package netns connects a pod's network namespace to its machine: the pod's
-// address, the veth pair and its routes, the firewall rules for the outside and
-// for host ports, and the texts of resolv.conf and hosts. It is also the only
-// package that switches network namespaces; others hand it a closure.
+// addresses, the veth pair, its routes and its bandwidth, the firewall rules for
+// the outside and for host ports, and the relay of what rules cannot lead into a
+// pod. It is also the only package that switches network namespaces; others hand it
+// a closure.
 //
 // It takes an id and plain values. Making and keeping the namespace belongs to
-// package sandbox, keeping the reserved sockets open to the pod's pause
-// process, and mounting the files to package volumes. A pod on the host's
-// network needs nothing of it but the two texts.
+// package sandbox, keeping the reserved sockets open to the pod's pause process,
+// what other firewalls do to package firewall. A pod on the host's network needs
+// nothing of it but a look at its ports.
 //
 // # The shape
 //

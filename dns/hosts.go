@@ -1,4 +1,8 @@
-package netns
+// Package dns writes the two files by which the programs of a pod find names:
+// /etc/hosts and /etc/resolv.conf, as the kubelet and containerd do. It reads the
+// machine's resolver configuration. What a pod asks for comes as plain values; where
+// the files go, and when they are made anew, is left to monitor.
+package dns
 
 import (
 	"bytes"
