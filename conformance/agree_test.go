@@ -32,10 +32,15 @@ func newTally() *tally {
 
 // hold compares the verdicts about an object beside others.
 func (c *tally) hold(name string, data []byte) {
+	c.beside(func() { c.count(name, data) })
+}
+
+// beside runs a function beside others, of as many as there are processors.
+func (c *tally) beside(f func()) {
 	c.places <- struct{}{}
 	c.running.Go(func() {
 		defer func() { <-c.places }()
-		c.count(name, data)
+		f()
 	})
 }
 
