@@ -47,6 +47,7 @@ func (m *monitor) rebuild() error {
 		return nil
 	}
 	if err := m.build(); err != nil {
+		m.tellUnbuilt(err)
 		return err
 	}
 	m.unbuilt = false

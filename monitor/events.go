@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
 
 	"podrun/pod"
 	"podrun/state"
@@ -74,4 +77,9 @@ func Events(s *state.Store, uid string) ([]pod.Event, error) {
 	}
 	pod.SortEvents(all)
 	return all, nil
+}
+
+// tellUnbuilt tells why the sandbox of a pod that runs cannot be had.
+func (m *monitor) tellUnbuilt(err error) {
+	m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "FailedCreatePodSandBox", Message: fmt.Sprintf("Failed to create pod sandbox: %v", err)})
 }

@@ -115,6 +115,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	} else if err != nil {
 		// What runs goes on, and can be stopped; a restart will try again.
 		fmt.Fprintf(os.Stderr, "podrun: rebuild the sandbox: %v\n", err)
+		m.tellUnbuilt(err)
 		m.unbuilt = true
 	}
 	m.started = status.EverStarted
