@@ -32,6 +32,9 @@ const (
 	sigRTMax unix.Signal = 64
 )
 
+// signalAliases are the second names of signals that package unix leaves out.
+var signalAliases = map[string]unix.Signal{"CLD": unix.SIGCHLD, "IOT": unix.SIGABRT, "POLL": unix.SIGIO}
+
 // parseSignal reads a signal's number, or its name with or without SIG; 0 is none.
 func parseSignal(text string) unix.Signal {
 	if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= int(sigRTMax) {
@@ -58,6 +61,9 @@ func parseSignal(text string) unix.Signal {
 			return s
 		}
 		return 0
+	}
+	if s, ok := signalAliases[name]; ok {
+		return s
 	}
 	return unix.SignalNum("SIG" + name)
 }
