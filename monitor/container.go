@@ -210,8 +210,9 @@ func (m containers) prepare(c *v1.Container, a *attempt) (*runtime.Spec, error) 
 		Pod: m.current(), Container: c, References: objects, Allocatable: m.allocatable, File: m.volumes.OpenFile,
 	})
 	if err != nil {
-		// Of a valid manifest: an object, a key or a file that is not there yet.
-		return nil, &pod.Failure{Reason: "CreateContainerConfigError", Err: err, Waits: true}
+		// Of a valid manifest: an object, a key or a file that is not there yet, or
+		// else a container that never will be.
+		return nil, &pod.Failure{Reason: "CreateContainerConfigError", Err: err, Waits: manifest.Changeable(c)}
 	}
 	binds, err := m.binds(c, a.id, img, env)
 	if err != nil {
