@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
@@ -17,6 +18,18 @@ func (m *monitor) current() *v1.Pod {
 	return m.pod
 }
 
+var errEnded = errors.New("the pod has come to its end: 'podrun up' again")
+
+// closeChanges comes before the pod's files are removed: what came after would
+// make some of them anew, and nobody would find them.
+func (m *monitor) closeChanges() {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	m.building.Lock()
+	defer m.building.Unlock()
+	m.closed = true
+}
+
 // change makes the pod go on by another manifest. The record is replaced first,
 // by the monitor alone, so that of two changes none is lost; what follows from it
 // is found again by a monitor that begins with the record: the life compares it
@@ -28,6 +41,9 @@ func (m *monitor) change(encoded []byte) error {
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
+	if m.closed {
+		return errEnded
+	}
 	old := m.current().DeepCopy()
 	old.Spec.NodeName = updated.Spec.NodeName // of the machine, not of a manifest
 	if errs := pod.CheckChange(old, &updated); len(errs) > 0 {

@@ -53,6 +53,9 @@ func (m *monitor) addEphemeral(encoded []byte) error {
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
+	if m.closed {
+		return errEnded
+	}
 	p := m.current().DeepCopy()
 	for i := range p.Spec.EphemeralContainers {
 		old := &p.Spec.EphemeralContainers[i]

@@ -73,7 +73,8 @@ type monitor struct {
 	background chan struct{} // from build on; closed when what it left in the background is done
 	failed     error         // of the background
 
-	changing sync.Mutex // of change
+	changing sync.Mutex // of what replaces the record; taken before building
+	closed   bool       // nothing changes any more; guarded by changing and building
 
 	abandon context.CancelCauseFunc // ends the life and leaves the pod as it is
 
@@ -358,6 +359,7 @@ func (m *monitor) teardown() Teardown {
 // in use when the sandbox is removed: it goes to the root cgroup, back to the
 // machine's mounts, and pause ends.
 func (m *monitor) leave() error {
+	m.closeChanges()
 	m.mu.Lock()
 	for _, a := range m.attempts {
 		a.close()

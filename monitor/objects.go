@@ -67,7 +67,7 @@ func (m *monitor) refresh() error {
 	defer m.life.Retry()
 	m.building.Lock()
 	defer m.building.Unlock()
-	if m.unbuilt || m.unmounted {
+	if m.unbuilt || m.unmounted || m.closed {
 		return nil // who mounts reads what there is then
 	}
 	objects, err := m.references()

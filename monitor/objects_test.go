@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,6 +111,25 @@ func TestFollow(t *testing.T) {
 		}
 		cancel()
 		<-done
+		// What comes while the pod is being removed must not make anything anew.
+		m.closeChanges()
+		if err := os.RemoveAll(s.PodDir(uid)); err != nil {
+			t.Fatal(err)
+		}
+		keepObject(t, s, settings("green"))
+		encoded, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.change(encoded); !errors.Is(err, errEnded) {
+			t.Errorf("a change of a pod that is going: got %v", err)
+		}
+		if err := m.refresh(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(s.PodDir(uid)); !os.IsNotExist(err) {
+			t.Errorf("the pod's directory is there again: %v", err)
+		}
 		m.pod = &v1.Pod{}
 		m.follow(context.Background(), m.stamps()) // returns
 	})
