@@ -79,7 +79,7 @@ func (m *monitor) relay(a netns.Attachment) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range a.Ports {
-		if !p.Relayed() || m.relays[p] != nil {
+		if !p.Relayed() || m.relays[p] != nil || shadowed(p, a.Ports) {
 			continue
 		}
 		socket, err := m.pause.Take(keptPort(p))
@@ -137,7 +137,7 @@ func (m *monitor) reserve(ports []netns.Port) error {
 	}
 	var missing []netns.Port
 	for _, p := range ports {
-		if !held[keptPort(p)] {
+		if !held[keptPort(p)] && !shadowed(p, ports) {
 			missing = append(missing, p)
 		}
 	}
@@ -150,6 +150,15 @@ func (m *monitor) reserve(ports []netns.Port) error {
 		errs = append(errs, m.pause.Keep(keptPort(missing[i]), s), s.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// shadowed tells whether the same pod has the port on all addresses as well. The
+// rules tell the two apart; only one socket can be bound.
+func shadowed(p netns.Port, ports []netns.Port) bool {
+	return slices.ContainsFunc(ports, func(q netns.Port) bool {
+		return q.HostIP.IsUnspecified() && q.HostIP != p.HostIP && q.HostIP.Is4() == p.HostIP.Is4() &&
+			q.HostPort == p.HostPort && q.Protocol == p.Protocol
+	})
 }
 
 // hostPorts are the pod's ports on the machine, one for each family. Init

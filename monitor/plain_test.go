@@ -318,3 +318,23 @@ func TestBandwidth(t *testing.T) {
 		}
 	}
 }
+
+func TestShadowedPorts(t *testing.T) {
+	all := netns.Port{HostIP: netip.IPv4Unspecified(), HostPort: 80, Protocol: "TCP"}
+	for name, c := range map[string]struct {
+		change func(*netns.Port)
+		want   bool
+	}{
+		"one of all addresses":     {func(*netns.Port) {}, true},
+		"of the other family":      {func(p *netns.Port) { p.HostIP = netip.IPv6Loopback() }, false},
+		"of another protocol":      {func(p *netns.Port) { p.Protocol = "UDP" }, false},
+		"of another port":          {func(p *netns.Port) { p.HostPort = 81 }, false},
+		"all addresses themselves": {func(p *netns.Port) { p.HostIP = all.HostIP }, false},
+	} {
+		p := netns.Port{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 80, Protocol: "TCP"}
+		c.change(&p)
+		if got := shadowed(p, []netns.Port{p, all}); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
