@@ -17,12 +17,11 @@
 // in the form of struct request and struct reply (see also client.go).
 //
 // It never logs. Each step of the set-up that fails has an exit code of its
-// own; the names are in sandbox.go.
+// own (pause.h).
 
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -41,29 +40,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-	EXIT_USAGE = 10,
-	EXIT_CGROUP,
-	EXIT_HOST_NAMESPACE,
-	EXIT_UNSHARE,
-	EXIT_PROPAGATION,
-	EXIT_SIGNALS,
-	EXIT_SOCKET,
-	EXIT_FORK,
-	EXIT_MEMORY,
-	EXIT_HOSTNAME,
-	EXIT_MONITOR_NAMESPACE,
-	EXIT_MONITOR_EXEC,
-	EXIT_USERS,
-	EXIT_USERS_MAP,
-	EXIT_USERS_NAMESPACES,
-};
+#include "pause.h"
 
 enum { RETRY_DELAY = 1000 }; // milliseconds
 
 enum { LOCK_FD = 3, CONTROL_FD = 4, USERS_FD = 5, FIRST_FREE_FD = 6, MONITOR_FD = 3 };
 
-enum { USERS = 65536 }; // ids of a user namespace, from 0 on
 
 // ---- what is kept -----------------------------------------------------------
 
@@ -118,7 +100,7 @@ static struct {
 	long delay; // milliseconds until the next start
 } self;
 
-static const struct { const char *name; int flag; } ns_kinds[3] = {
+const struct ns_kind ns_kinds[3] = {
 	{"net", CLONE_NEWNET}, {"uts", CLONE_NEWUTS}, {"ipc", CLONE_NEWIPC},
 };
 
@@ -133,93 +115,6 @@ static void join_cgroups(void)
 }
 
 static int keep(const char *name, int fd);
-
-static void write_map(pid_t pid, const char *name)
-{
-	char path[48], map[64];
-	int fd, n;
-	snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
-	n = snprintf(map, sizeof map, "0 %s %d\n", self.users, USERS);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, map, n) != n)
-		_exit(EXIT_USERS_MAP);
-	close(fd);
-}
-
-// hold_users is a child of make_user_namespace. It makes the user namespace, and
-// when that has its ids, the others inside it: made the other way round, mounting
-// sysfs and mqueue, the hostname and lo would all be refused with EPERM.
-static void hold_users(int line, int flags)
-{
-	char turn = 0;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (unshare(CLONE_NEWUSER) != 0)
-		_exit(EXIT_USERS);
-	if (write(line, &turn, 1) != 1 || read(line, &turn, 1) != 1)
-		_exit(EXIT_USERS_MAP);
-	// Root of the new namespace, not of the machine, shall own them (/dev/mqueue).
-	if (setgroups(0, NULL) != 0 || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
-		_exit(EXIT_USERS_MAP);
-	prctl(PR_SET_PDEATHSIG, SIGKILL); // which the change of user took back
-	if (unshare(flags) != 0)
-		_exit(EXIT_USERS_NAMESPACES);
-	if (write(line, &turn, 1) != 1)
-		_exit(EXIT_USERS_NAMESPACES);
-	for (;;)
-		pause();
-}
-
-// await_turn ends this process like the child, where that has failed.
-static void await_turn(int line, pid_t pid)
-{
-	char turn;
-	int status;
-	if (read(line, &turn, 1) == 1)
-		return;
-	_exit(waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_USERS);
-}
-
-// make_user_namespace lets a child make the namespaces of flags inside a user
-// namespace, and joins them. pause itself stays in the machine's user namespace:
-// nobody who has left it comes back, and monitors have to be there.
-static void make_user_namespace(int flags)
-{
-	char path[48], turn = 0;
-	int line[2], users, fd;
-	pid_t pid;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) != 0)
-		_exit(EXIT_SOCKET);
-	pid = fork();
-	if (pid < 0)
-		_exit(EXIT_FORK);
-	if (pid == 0) {
-		close(line[0]);
-		hold_users(line[1], flags);
-	}
-	close(line[1]);
-	await_turn(line[0], pid);
-	write_map(pid, "uid_map");
-	write_map(pid, "gid_map");
-	if (write(line[0], &turn, 1) != 1)
-		_exit(EXIT_USERS_MAP);
-	await_turn(line[0], pid);
-	snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
-	users = open(path, O_RDONLY | O_CLOEXEC);
-	for (int i = 0; i < 3; i++) {
-		if (!(flags & ns_kinds[i].flag))
-			continue;
-		snprintf(path, sizeof path, "/proc/%d/ns/%s", pid, ns_kinds[i].name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || setns(fd, ns_kinds[i].flag) != 0)
-			_exit(EXIT_USERS_NAMESPACES);
-		close(fd);
-	}
-	if (keep("users", users) || keep("users-reserved", fcntl(USERS_FD, F_DUPFD_CLOEXEC, FIRST_FREE_FD)))
-		_exit(EXIT_MEMORY);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	close(line[0]);
-}
 
 static void enter_namespaces(void)
 {
@@ -239,7 +134,9 @@ static void enter_namespaces(void)
 	if (keep("mounts", open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)))
 		_exit(EXIT_HOST_NAMESPACE);
 	if (self.users) {
-		make_user_namespace(flags & ~CLONE_NEWNS);
+		if (keep("users", make_user_namespace(self.users, flags & ~CLONE_NEWNS)) ||
+		    keep("users-reserved", fcntl(USERS_FD, F_DUPFD_CLOEXEC, FIRST_FREE_FD)))
+			_exit(EXIT_MEMORY);
 		flags = CLONE_NEWNS;
 		close(USERS_FD);
 	}
