@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -47,7 +48,7 @@ func Environment(s EnvSource) ([]v1.EnvVar, error) {
 			e.set(v.Name, value)
 		}
 	}
-	return e.vars, nil
+	return e.vars, e.check()
 }
 
 type environment struct {
@@ -62,6 +63,17 @@ func (e *environment) set(name, value string) {
 	}
 	e.index[name] = len(e.vars)
 	e.vars = append(e.vars, v1.EnvVar{Name: name, Value: value})
+}
+
+// check refuses what cannot reach the program as it is: variables go through JSON on their way (as from a kubelet
+// to its runtime), which would put other bytes in the place of those that are no UTF-8.
+func (e *environment) check() error {
+	for _, v := range e.vars {
+		if !utf8.ValidString(v.Value) {
+			return fmt.Errorf("the value of variable %s is not valid UTF-8: mount it as a file", v.Name)
+		}
+	}
+	return nil
 }
 
 func (e *environment) lookup(name string) (string, bool) {

@@ -26,6 +26,11 @@ metadata: {name: token, namespace: prod}
 stringData: {a: secret-a, p: pass}
 ---
 apiVersion: v1
+kind: Secret
+metadata: {name: binary, namespace: prod}
+data: {raw: /2Fi}
+---
+apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: prod, labels: {app: shop}, annotations: {x.y/z: note}}
 spec:
@@ -179,6 +184,8 @@ func TestEnvironmentComplainsAsTheKubelet(t *testing.T) {
 		{"env: [{name: A, valueFrom: {configMapKeyRef: {name: settings, key: none}}}]", `couldn't find key none in ConfigMap prod/settings`},
 		{"env: [{name: A, valueFrom: {secretKeyRef: {name: token, key: none}}}]", `couldn't find key none in Secret prod/token`},
 		{"env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu, containerName: none}}}]", `container none not found`},
+		{"env: [{name: A, valueFrom: {secretKeyRef: {name: binary, key: raw}}}]", `the value of variable A is not valid UTF-8: mount it as a file`},
+		{"envFrom: [{secretRef: {name: binary}}]", `the value of variable raw is not valid UTF-8: mount it as a file`},
 		{"env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: a.env, key: NONE}}}]", `environment variable key "NONE" not found in file "/host/a.env"`},
 		{"env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: a.env, key: EMPTY}}}]", `environment variable key "EMPTY" not found in file "/host/a.env"`},
 		{"env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: none, key: A, optional: true}}}]", `couldn't parse env file: file does not exist`},
