@@ -148,9 +148,3 @@ func (v verdict) paths() []string {
 	slices.Sort(list)
 	return slices.Compact(list)
 }
-
-// below tells whether a path is that of a field or of one inside it.
-func below(path, field string) bool {
-	rest, ok := strings.CutPrefix(path, field)
-	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
-}

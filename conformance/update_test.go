@@ -90,7 +90,7 @@ func internalPod(data []byte) *core.Pod {
 	}
 	p := object.(*core.Pod)
 	p.UID, p.ResourceVersion, p.Generation = "u", "1", 1
-	p.ManagedFields, p.Status, p.SelfLink = nil, core.PodStatus{}, ""
+	p.ManagedFields, p.Status = nil, core.PodStatus{}
 	p.DeletionTimestamp, p.DeletionGracePeriodSeconds = nil, nil
 	p.CreationTimestamp.Reset()
 	p.Finalizers, p.OwnerReferences, p.GenerateName = nil, nil, ""

@@ -83,7 +83,7 @@ func validateInitContainer(c *v1.Container, spec *v1.PodSpec, path *field.Path) 
 		if len(c.RestartPolicyRules) > 0 {
 			errs = append(errs, field.Required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"))
 		}
-	} else if *c.RestartPolicy == v1.ContainerRestartPolicyAlways {
+	} else if isSidecar(c) {
 		return append(validateRestarts(c, path), validateStaying(c, spec, path)...)
 	} else {
 		errs = append(errs, validateRestarts(c, path)...)

@@ -36,15 +36,15 @@ func appArmorAnnotation(text string) (profile, bool) {
 func validateProfileAnnotations(pod *v1.Pod, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for key, text := range pod.Annotations {
-		container, ofContainer := strings.CutPrefix(key, v1.SeccompContainerAnnotationKeyPrefix)
-		if _, ok := seccompAnnotation(text); key == v1.SeccompPodAnnotationKey || ofContainer {
+		if _, ok := seccompAnnotation(text); key == v1.SeccompPodAnnotationKey || strings.HasPrefix(key, v1.SeccompContainerAnnotationKeyPrefix) {
 			if !ok {
 				errs = append(errs, field.Invalid(path.Child(key), text, "must be a valid seccomp profile"))
 			} else if p, local := strings.CutPrefix(text, "localhost/"); local {
 				errs = append(errs, descending(path.Child(key), p)...)
 			}
 		}
-		if container, ofContainer = strings.CutPrefix(key, v1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix); !ofContainer {
+		container, ofContainer := strings.CutPrefix(key, v1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix)
+		if !ofContainer {
 			continue
 		}
 		if !hasContainer(&pod.Spec, container) {
