@@ -78,6 +78,16 @@ func shapedPod(shape, more byte) *v1.Pod {
 			c.StartupProbe = &v1.Probe{ProbeHandler: handler, PeriodSeconds: 1, FailureThreshold: 5}
 		}
 	}
+	if hooks := shape ^ more; hooks&0x20 != 0 {
+		lifecycle := &v1.Lifecycle{PostStart: sleepHook(int64(hooks & 7)), PreStop: execHook("check")}
+		if hooks&0x10 != 0 {
+			lifecycle = &v1.Lifecycle{PostStart: execHook("check"), PreStop: sleepHook(int64(hooks & 7))}
+		}
+		pod.Spec.Containers[0].Lifecycle = lifecycle
+		if len(init) > 0 && init[0] == "s0" {
+			pod.Spec.InitContainers[0].Lifecycle = lifecycle
+		}
+	}
 	return pod
 }
 

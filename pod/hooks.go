@@ -41,7 +41,7 @@ func (c *container) up() bool { return c.Stage == stageRunning && c.PostStart ==
 // begin is what follows when the container is up.
 func (s *state) begin(c *container, now time.Time) {
 	worker := c.init && !c.sidecar()
-	c.PostStart = hookNone
+	c.PostStart, c.Again, c.Counted = hookNone, "", false
 	c.Started = worker || c.spec.StartupProbe == nil
 	c.Ready = c.Started && !worker && c.spec.ReadinessProbe == nil && !s.leaving()
 	c.armProbes(c.StartedAt, now)
