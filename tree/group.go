@@ -60,7 +60,7 @@ func changeDirectory(fd int, path string, gid int) error {
 			return err
 		}
 	}
-	return GiveFile(fd, path, gid)
+	return tolerate(GiveFile(fd, path, gid))
 }
 
 func changeEntry(dir int, name, path string, gid int) error {
@@ -79,7 +79,16 @@ func changeEntry(dir int, name, path string, gid int) error {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	return GiveFile(fd, path, gid)
+	return tolerate(GiveFile(fd, path, gid))
+}
+
+// tolerate lets a file be that forbids to be changed, or lies on what is mounted
+// read-only: the kubelet does not refuse the volume for it.
+func tolerate(err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) {
+		return nil
+	}
+	return err
 }
 
 // GiveFile gives the open file to the group; path names it in errors. A link has no mode of its own. The change

@@ -35,6 +35,28 @@ func fill(t *testing.T, dir string) {
 	ok(t, os.Symlink("/etc", filepath.Join(dir, "link")))
 }
 
+// A file that forbids to be changed is left as it is, and not in the way.
+func TestGiveLeavesImmutableFiles(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, dir)
+	set(t, filepath.Join(dir, "sub/file"), immutable)
+	defer tidy(t, filepath.Join(dir, "sub/file"))
+	ok(t, Give(dir, testGroup, false))
+	for path, want := range map[string]string{".": "4321 2775", "sub/file": "0 600", "sub/deep": "4321 2770"} {
+		if got := stat(t, filepath.Join(dir, path)); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+}
+
+// tidy lets a file be removed again.
+func tidy(t *testing.T, path string) {
+	t.Helper()
+	f := must(os.Open(path))(t)
+	defer f.Close()
+	clearAttributes(int(f.Fd()))
+}
+
 // Somebody exchanges a directory of the claim for a link that leads out of it,
 // again and again, while the claim is given to the group.
 func TestGiveRace(t *testing.T) {
