@@ -240,7 +240,7 @@ func TestProbeWithoutVerdict(t *testing.T) {
 			t.Errorf("tries: got %d, want %d", got, probeTries)
 		}
 		l.wantState("web", "running", 0)
-		l.wantEvent("Warning Unhealthy spec.containers{web} Liveness probe errored and resulted in Failure state: broken")
+		l.wantEvent("Warning Unhealthy spec.containers{web} Liveness probe errored and resulted in failure state: broken")
 		l.set(func() { l.probes[target+"/live"] = result(probe.Warning, "moved") })
 		l.sleep(10 * time.Second)
 		l.wantEvent("Warning ProbeWarning spec.containers{web} Liveness probe warning: moved")
@@ -321,9 +321,9 @@ func TestProbeHandlers(t *testing.T) {
 		{"grpc service", v1.ProbeHandler{GRPC: &v1.GRPCAction{Port: 5000, Service: new("db")}}, "10.244.0.2:5000/db", result(probe.Failure, "down"), "Readiness probe failed: down"},
 		{"http elsewhere", v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Host: "h", Path: "/", Port: intstr.FromString("81")}}, "h:81/", result(probe.Failure, "refused"), "Readiness probe failed: refused"},
 		{"no such port", v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Port: intstr.FromString("nope")}}, "", nil,
-			`Readiness probe errored and resulted in Failure state: find port "nope": the container has no port of that name`},
+			`Readiness probe errored and resulted in unknown state: find port "nope": the container has no port of that name`},
 		{"port too high", v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(70000)}}, "", nil,
-			"Readiness probe errored and resulted in Failure state: invalid port number: 70000"},
+			"Readiness probe errored and resulted in unknown state: invalid port number: 70000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			pod := probedPod(v1.RestartPolicyAlways)

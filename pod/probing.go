@@ -51,14 +51,14 @@ func (l *Life) probeOnce(ctx context.Context, c *container, k probeKind, attempt
 	case spec.HTTPGet != nil:
 		target, err := httpTarget(spec.HTTPGet, c.spec, l.cfg.PodIP)
 		if err != nil {
-			return probe.Failure, "", err
+			return probe.Unknown, "", err
 		}
 		target.Timeout = timeout
 		return l.cfg.Prober.HTTP(ctx, target)
 	case spec.TCPSocket != nil:
 		port, err := probePort(spec.TCPSocket.Port, c.spec)
 		if err != nil {
-			return probe.Failure, "", err
+			return probe.Unknown, "", err
 		}
 		host := spec.TCPSocket.Host
 		if host == "" {
@@ -73,7 +73,7 @@ func (l *Life) probeOnce(ctx context.Context, c *container, k probeKind, attempt
 		}
 		return l.cfg.Prober.GRPC(ctx, target)
 	}
-	return probe.Failure, "", errors.New("missing probe handler")
+	return probe.Unknown, "", errors.New("missing probe handler")
 }
 
 func (l *Life) probeExec(ctx context.Context, name string, attempt int, argv []string, timeout time.Duration) (probe.Result, string, error) {
@@ -85,7 +85,7 @@ func (l *Life) probeExec(ctx context.Context, name string, attempt int, argv []s
 		// In the words of k8s.io/cri-client.
 		return probe.Failure, fmt.Sprintf("command timed out: %q timed out after %s", strings.Join(argv, " "), timeout), nil
 	case err != nil:
-		return probe.Failure, "", err
+		return probe.Unknown, "", err
 	case r.Code != 0:
 		return probe.Failure, string(r.Output), nil
 	}
@@ -141,7 +141,7 @@ func (s *state) observeProbe(c *container, k probeKind, attempt int, v probeVerd
 	}
 	switch {
 	case v.err != nil:
-		s.warn(c, now, "Unhealthy", "%s probe errored and resulted in Failure state: %v", k.name(), v.err)
+		s.warn(c, now, "Unhealthy", "%s probe errored and resulted in %s state: %v", k.name(), v.result, v.err)
 		return
 	case v.result == probe.Warning:
 		s.warn(c, now, "ProbeWarning", "%s probe warning: %s", k.name(), v.detail)

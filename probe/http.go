@@ -39,7 +39,7 @@ func (p *Prober) HTTP(ctx context.Context, t HTTPTarget) (Result, string, error)
 	defer cancel()
 	req, err := request(ctx, t, userAgent)
 	if err != nil {
-		return Failure, "", err
+		return Unknown, "", err
 	}
 	secure := &http.Transport{
 		DialContext:        p.dial(t.Timeout),

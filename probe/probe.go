@@ -21,7 +21,14 @@ const (
 	Success
 	// Warning is a success worth telling: an HTTP redirect that was not followed.
 	Warning
+	// Unknown goes with an error: the attempt could not be made.
+	Unknown
 )
+
+// String is the kubelet's word for the result.
+func (r Result) String() string {
+	return [...]string{"failure", "success", "warning", "unknown"}[r]
+}
 
 // Prober probes over the network of the calling thread's namespace. The zero
 // value is ready to use, safe for concurrent use, and holds no connection
