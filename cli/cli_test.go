@@ -106,6 +106,11 @@ func TestUsageErrors(t *testing.T) {
 		{"ps --link-prefix toolongforalink", "link prefix"},
 		{"ps --link-prefix a/b", "link prefix"},
 		{"image", ""},
+		{"volume", ""},
+		{"volume nosuch", "unknown command 'volume nosuch'; 'podrun volume --help' lists them"},
+		{"volume ls -o yaml", "want json or name"},
+		{"volume inspect", "volume inspect needs a NAME"},
+		{"volume rm", "volume rm needs a NAME"},
 	} {
 		out, errs, code := s.run(nil, strings.Fields(test.line)...)
 		if test.want == "" {
