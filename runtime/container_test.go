@@ -138,7 +138,7 @@ func TestStartOfWhatEndedBeforeItsRelease(t *testing.T) {
 	c, out := r.create(r.spec("true"))
 	must(t, c.Signal(unix.SIGKILL))
 	waitFor(t, c)
-	if _, err := c.Start(); err == nil || !strings.HasPrefix(err.Error(), "release container: its first process has ended") {
+	if _, err := c.Start(); err == nil || !strings.HasPrefix(err.Error(), "release container: its first process ended before it became the container's program") {
 		t.Errorf("got %v", err)
 	}
 	must(t, out.Close())
