@@ -14,7 +14,10 @@ import (
 
 // generator makes objects with random fields. Their values are mostly of the kind that the field wants, so that
 // complaints come from a few places, and often from how fields go together.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	tame bool // only right values, and no rare fields
+}
 
 // words are values for strings by the field's name; a star stands for all other fields.
 var words = map[string][]string{
@@ -109,6 +112,9 @@ func (g generator) pod() []byte {
 		p.Spec.Containers = make([]v1.Container, 1)
 		g.fill(reflect.ValueOf(&p.Spec.Containers[0]).Elem(), "", 1)
 	}
+	if g.tame {
+		mend(&p.Spec)
+	}
 	for _, list := range [][]v1.Container{p.Spec.Containers, p.Spec.InitContainers} {
 		for i := range list {
 			if list[i].Image == "" && g.IntN(10) > 0 {
@@ -126,9 +132,15 @@ func (g generator) pod() []byte {
 func (g generator) fill(v reflect.Value, name string, depth int) {
 	switch x := v.Addr().Interface().(type) {
 	case *resource.Quantity:
-		*x = resource.MustParse(pick(g, quantities))
+		*x = resource.MustParse("4Mi")
+		if !g.tame {
+			*x = resource.MustParse(pick(g, quantities))
+		}
 		return
 	case *intstr.IntOrString:
+		if *x = intstr.FromInt32(80); g.tame {
+			return
+		}
 		*x = pick(g, []intstr.IntOrString{intstr.FromInt32(80), intstr.FromInt32(0), intstr.FromString("http"), intstr.FromString("Bad")})
 		return
 	case *metav1.Time:
@@ -136,6 +148,10 @@ func (g generator) fill(v reflect.Value, name string, depth int) {
 	case *v1.ResourceList:
 		*x = v1.ResourceList{}
 		for range g.IntN(3) {
+			if g.tame {
+				(*x)[resources[g.IntN(3)]] = resource.MustParse("4Mi")
+				continue
+			}
 			(*x)[pick(g, resources)] = resource.MustParse(pick(g, quantities))
 		}
 		return
@@ -150,7 +166,11 @@ func (g generator) fill(v reflect.Value, name string, depth int) {
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			return
 		}
-		v.Set(reflect.MakeSlice(v.Type(), 1+g.IntN(2), 2))
+		length := 1 + g.IntN(2)
+		if g.tame {
+			length = 1 // two would have the same names
+		}
+		v.Set(reflect.MakeSlice(v.Type(), length, length))
 		for i := range v.Len() {
 			g.fill(v.Index(i), name, depth)
 		}
@@ -159,20 +179,30 @@ func (g generator) fill(v reflect.Value, name string, depth int) {
 		for range 1 + g.IntN(2) {
 			value := reflect.New(v.Type().Elem()).Elem()
 			g.fill(value, name, depth)
-			v.SetMapIndex(reflect.ValueOf(pick(g, mapKeys)).Convert(v.Type().Key()), value)
+			keys := mapKeys
+			if g.tame {
+				keys = keys[:2]
+			}
+			v.SetMapIndex(reflect.ValueOf(pick(g, keys)).Convert(v.Type().Key()), value)
 		}
 	case reflect.String:
 		list := words[name]
 		if list == nil {
 			list = words["*"]
 		}
-		if g.IntN(3) > 0 { // the first ones are right
+		if g.tame {
+			list = list[:1]
+		} else if g.IntN(3) > 0 { // the first ones are right
 			list = list[:(len(list)+1)/2]
 		}
 		v.SetString(pick(g, list))
 	case reflect.Bool:
 		v.SetBool(g.IntN(2) == 0)
 	case reflect.Int32, reflect.Int64, reflect.Int:
+		if g.tame {
+			v.SetInt(1)
+			return
+		}
 		v.SetInt(pick(g, numbers))
 	}
 }
@@ -197,6 +227,8 @@ func (g generator) structure(v reflect.Value, depth int) {
 			continue
 		case only == i, name == "":
 			chance = 100
+		case rare[name] && g.tame:
+			chance = 0
 		case rare[name]:
 			chance = 3
 		}
@@ -209,4 +241,55 @@ func (g generator) structure(v reflect.Value, depth int) {
 func jsonName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	return name
+}
+
+// mend makes the parts of a Pod go together that random ones seldom do.
+func mend(s *v1.PodSpec) {
+	s.EphemeralContainers, s.HostUsers, s.ShareProcessNamespace, s.HostnameOverride, s.SetHostnameAsFQDN = nil, nil, nil, nil, nil
+	for i := range s.Volumes {
+		s.Volumes[i].Name = string(rune('a' + i))
+	}
+	for i := range s.Containers {
+		mendContainer(&s.Containers[i], s)
+		s.Containers[i].Name = "main"
+	}
+	for i := range s.InitContainers {
+		c := &s.InitContainers[i]
+		mendContainer(c, s)
+		c.Name, c.Lifecycle, c.LivenessProbe, c.ReadinessProbe, c.StartupProbe = "init", nil, nil, nil, nil
+	}
+	if s.Resources != nil {
+		delete(s.Resources.Limits, v1.ResourceEphemeralStorage)
+		delete(s.Resources.Requests, v1.ResourceEphemeralStorage)
+	}
+}
+
+func mendContainer(c *v1.Container, s *v1.PodSpec) {
+	c.Image = "busybox:1"
+	if c.ResizePolicy != nil {
+		c.ResizePolicy = []v1.ContainerResizePolicy{{ResourceName: v1.ResourceCPU, RestartPolicy: v1.NotRequired}}
+	}
+	if c.RestartPolicyRules != nil {
+		always := v1.ContainerRestartPolicyOnFailure
+		c.RestartPolicy = &always
+		c.RestartPolicyRules = []v1.ContainerRestartRule{{Action: v1.ContainerRestartRuleActionRestart, ExitCodes: &v1.ContainerRestartRuleOnExitCodes{Operator: v1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{1}}}}
+	}
+	for i := range c.EnvFrom {
+		c.EnvFrom[i].ConfigMapRef = &v1.ConfigMapEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "a"}}
+		c.EnvFrom[i].SecretRef = nil
+	}
+	if len(s.Volumes) == 0 {
+		c.VolumeMounts = nil
+	}
+	for i := range c.VolumeMounts {
+		c.VolumeMounts[i].Name, c.VolumeMounts[i].MountPath, c.VolumeMounts[i].RecursiveReadOnly = s.Volumes[0].Name, "/a", nil
+	}
+	for _, p := range []*v1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		if p != nil && (p.HTTPGet == nil && p.TCPSocket == nil && p.GRPC == nil) {
+			p.Exec = &v1.ExecAction{Command: []string{"a"}}
+		}
+	}
+	if c.ReadinessProbe != nil {
+		c.ReadinessProbe.TerminationGracePeriodSeconds = nil
+	}
 }
