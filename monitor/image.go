@@ -14,6 +14,7 @@ import (
 
 	"podrun/image"
 	"podrun/pod"
+	"podrun/state"
 )
 
 // Image applies the pull policy; see [pod.Runtime]. A pull runs in a child
@@ -64,17 +65,21 @@ func (m containers) present(ctx context.Context, w wantedImage, pulling func()) 
 	return s, nil
 }
 
+// knownPull is one that up has made.
+type knownPull struct {
+	state.Pull
+	told bool // of some container
+}
+
 // withPull tells of the pull that up has made for the pod: of the one container
 // that it was for, or of each whose policy asks for one of its own.
 func (m containers) withPull(s pod.ImageStatus, reference string, policy v1.PullPolicy) pod.ImageStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	pull, found := m.pulls[reference]
-	if found {
+	if found && (policy == v1.PullAlways || !pull.told) {
 		s.Pulled, s.Began, s.Took = true, pull.Began, pull.Took
-	}
-	if policy != v1.PullAlways {
-		delete(m.pulls, reference)
+		pull.told = true
 	}
 	return s
 }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -87,7 +86,7 @@ type monitor struct {
 	stopping bool
 	started  bool                  // a container of the pod has run
 	pulled   map[string]bool       // containers, and their volumes, whose image up has made present
-	pulls    map[string]state.Pull // those that nobody has been told of, by reference
+	pulls    map[string]*knownPull // those of up, by reference
 }
 
 // Run keeps the pod of uid until it has ended. Only pause starts it.
@@ -277,7 +276,10 @@ func (m *monitor) runLife(ctx context.Context) (outcome pod.Outcome, err error) 
 
 // markPulled: up has just applied the pull policy to every image.
 func (m *monitor) markPulled() {
-	m.pulls = maps.Clone(m.record.Pulls)
+	m.pulls = map[string]*knownPull{}
+	for reference, p := range m.record.Pulls {
+		m.pulls[reference] = &knownPull{Pull: p}
+	}
 	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
 		for i := range list {
 			m.pulled[list[i].Name] = true

@@ -78,7 +78,6 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 		return
 	case w.Reason == errImagePull:
 		s.warn(c, now, "Failed", "Failed to pull image %q: %s", c.failedImage(), w.Message)
-		s.normal(c, now, "BackOff", "Back-off pulling image %q", c.failedImage())
 		c.Pull = c.Pull.next(now, now)
 		c.NotBefore = after(now, c.Pull.Delay)
 	case w.Reason == errImageNeverPull:
@@ -87,6 +86,10 @@ func (s *state) observePrepared(c *container, r preparation, now time.Time) {
 		s.warn(c, now, "InspectFailed", "%s", w.Message)
 	}
 	s.warn(c, now, "Failed", "Error: %s", w.Reason)
+	if w.Reason == errImagePull { // what the kubelet says at its next look at the pod
+		s.normal(c, now, "BackOff", "Back-off pulling image %q", c.failedImage())
+		s.warn(c, now, "Failed", "Error: ImagePullBackOff")
+	}
 }
 
 // failedImage is the one that cannot be had: the container's, or a volume's.
