@@ -65,6 +65,22 @@ func (m containers) present(ctx context.Context, w wantedImage, pulling func()) 
 	return s, nil
 }
 
+// markPulled: up has just applied the pull policy to every image.
+func (m *monitor) markPulled() {
+	m.pulls = map[string]*knownPull{}
+	for reference, p := range m.record.Pulls {
+		m.pulls[reference] = &knownPull{Pull: p}
+	}
+	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
+		for i := range list {
+			m.pulled[list[i].Name] = true
+			for _, v := range imageVolumesOf(m.pod, &list[i]) {
+				m.pulled[list[i].Name+"/"+v.Name] = true
+			}
+		}
+	}
+}
+
 // knownPull is one that up has made.
 type knownPull struct {
 	state.Pull

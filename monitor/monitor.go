@@ -274,22 +274,6 @@ func (m *monitor) runLife(ctx context.Context) (outcome pod.Outcome, err error) 
 	return outcome, err
 }
 
-// markPulled: up has just applied the pull policy to every image.
-func (m *monitor) markPulled() {
-	m.pulls = map[string]*knownPull{}
-	for reference, p := range m.record.Pulls {
-		m.pulls[reference] = &knownPull{Pull: p}
-	}
-	for _, list := range [][]v1.Container{m.pod.Spec.InitContainers, m.pod.Spec.Containers} {
-		for i := range list {
-			m.pulled[list[i].Name] = true
-			for _, v := range imageVolumesOf(m.pod, &list[i]) {
-				m.pulled[list[i].Name+"/"+v.Name] = true
-			}
-		}
-	}
-}
-
 // save stores a checkpoint and shows it to those who watch.
 func (m *monitor) save(p pod.Checkpoint) {
 	durability := state.Volatile
