@@ -2,13 +2,19 @@ package conformance
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	podutil "k8s.io/kubernetes/pkg/api/pod"
 	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/apis/core/validation"
 
 	"podrun/manifest"
+	"podrun/manifest/check"
 	"podrun/pod"
 )
 
@@ -135,4 +141,95 @@ func change(oldData, data []byte) *string {
 		text = text[:min(len(text), 300)]
 	}
 	return &text
+}
+
+// TestObjectUpdates holds what may change in ConfigMaps, Secrets and claims that are kept, the immutable ones among them.
+func TestObjectUpdates(t *testing.T) {
+	c, m := newTally(), mutator{1, map[string]int{}}
+	for _, s := range full(t) {
+		if s.object["kind"] == "Pod" {
+			continue
+		}
+		delete(s.object["metadata"].(map[string]any), "generateName") // which podrun refuses
+		old := encode(t, s.object)
+		m.mutations(clone(s.object), func(what string, data []byte) {
+			if v, refused := ours(data); server(data).ok() && v.ok() && len(refused) == 0 {
+				c.compareUpdate(what, old, data)
+			}
+		})
+	}
+	c.report(t)
+}
+
+func (c *tally) compareUpdate(what string, old, data []byte) {
+	theirs, own := objectUpdate(old, data)
+	if theirs == nil {
+		return
+	}
+	slices.Sort(*theirs)
+	slices.Sort(own)
+	if slices.Equal(slices.Compact(*theirs), slices.Compact(own)) {
+		c.counts[agree]++
+		return
+	}
+	c.counts[differ]++
+	key := fmt.Sprintf("the server complains of %v, podrun of %v", *theirs, own)
+	c.examples[key] = append(c.examples[key], what)
+}
+
+// objectUpdate is the paths of what either side complains of; nil for another object.
+func objectUpdate(oldData, data []byte) (theirs *[]string, own []string) {
+	decode := func(data []byte) runtime.Object {
+		object, _, err := strictCodecs.UniversalDecoder(core.SchemeGroupVersion).Decode(data, nil, nil)
+		if err != nil {
+			panic(err)
+		}
+		m := object.(metav1.Object)
+		m.SetUID("u")
+		m.SetResourceVersion("1")
+		m.SetFinalizers(nil)
+		m.SetOwnerReferences(nil)
+		m.SetManagedFields(nil)
+		m.SetGenerateName("")
+		m.SetGeneration(0)
+		if m.GetNamespace() == "" {
+			m.SetNamespace("default")
+		}
+		return object
+	}
+	parse := func(data []byte) *manifest.Objects {
+		o, err := manifest.Parse([]manifest.Source{{Name: "f", Data: data}}, manifest.Options{})
+		if err != nil {
+			panic(err)
+		}
+		return o
+	}
+	old, updated, was, is := decode(oldData), decode(data), parse(oldData), parse(data)
+	if o, u := old.(metav1.Object), updated.(metav1.Object); o.GetName() != u.GetName() || o.GetNamespace() != u.GetNamespace() {
+		return nil, nil
+	}
+	var errs, ownErrs field.ErrorList
+	switch u := updated.(type) {
+	case *core.ConfigMap:
+		errs = validation.ValidateConfigMapUpdate(u, old.(*core.ConfigMap))
+		ownErrs = check.ConfigMapUpdate(is.ConfigMaps[0], was.ConfigMaps[0])
+	case *core.Secret:
+		errs = validation.ValidateSecretUpdate(u, old.(*core.Secret))
+		ownErrs = check.SecretUpdate(is.Secrets[0], was.Secrets[0])
+	case *core.PersistentVolumeClaim:
+		o := old.(*core.PersistentVolumeClaim)
+		o.Status.Phase, u.Status.Phase = core.ClaimBound, core.ClaimBound
+		o.Status.Capacity, u.Status.Capacity = o.Spec.Resources.Requests, o.Spec.Resources.Requests
+		errs = validation.ValidatePersistentVolumeClaimUpdate(u, o, validation.ValidationOptionsForPersistentVolumeClaim(u, o))
+		ownErrs = check.ClaimUpdate(is.Claims[0], was.Claims[0])
+	}
+	paths := []string{}
+	for _, e := range errs {
+		paths = append(paths, e.Field)
+	}
+	own = []string{}
+	for _, e := range ownErrs {
+		own = append(own, e.Field)
+	}
+	return &paths, own
 }

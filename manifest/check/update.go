@@ -66,7 +66,7 @@ func ClaimUpdate(updated, old *v1.PersistentVolumeClaim) field.ErrorList {
 	}
 	size, had := updated.Spec.Resources.Requests[v1.ResourceStorage], old.Spec.Resources.Requests[v1.ResourceStorage]
 	if size.Cmp(had) < 0 {
-		errs = append(errs, field.Forbidden(path.Child("resources", "requests").Key("storage"), "field can not be less than status.capacity"))
+		errs = append(errs, field.Forbidden(path.Child("resources", "requests", "storage"), "field can not be less than status.capacity"))
 	}
 	return errs
 }

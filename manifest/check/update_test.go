@@ -73,7 +73,7 @@ func TestClaimUpdate(t *testing.T) {
 	}{
 		{"the same in other words", claim("1Gi"), claim("1024Mi"), ""},
 		{"more", claim("1Gi"), claim("2Gi"), ""},
-		{"less", claim("2Gi"), claim("1Gi"), "spec.resources.requests[storage]: Forbidden: field can not be less than status.capacity"},
+		{"less", claim("2Gi"), claim("1Gi"), "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"},
 		{"other access", claim("1Gi", v1.ReadWriteOnce), claim("1Gi", v1.ReadWriteMany), "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"},
 	} {
 		if got := told(ClaimUpdate(test.updated, test.old)); got != test.want {
