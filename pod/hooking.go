@@ -26,40 +26,43 @@ func (l *Life) callHook(ctx context.Context, c hookCall) error {
 	switch {
 	case h.Exec != nil:
 		// As it is written: the kubelet expands no variable here.
-		if err, output := l.hookExec(ctx, c); err != nil {
-			return fmt.Errorf("Exec lifecycle hook (%v) for Container %q in Pod %q failed - error: %w, message: %q",
+		if output, err := l.hookExec(ctx, c); err != nil {
+			return told("Exec lifecycle hook (%v) for Container %q in Pod %q failed - error: %w, message: %q",
 				h.Exec.Command, name, podName(l.cfg.Pod), err, output)
 		}
 	case h.HTTPGet != nil:
 		if err := l.hookHTTP(ctx, c); err != nil {
-			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q in Pod %q failed - error: %w",
+			return told("HTTP lifecycle hook (%s) for Container %q in Pod %q failed - error: %w",
 				h.HTTPGet.Path, name, podName(l.cfg.Pod), err)
 		}
 	case h.Sleep != nil:
 		select {
 		case <-time.After(time.Duration(h.Sleep.Seconds) * time.Second):
 		case <-ctx.Done():
-			return fmt.Errorf("Sleep lifecycle hook (%d) for Container %q in Pod %q failed - error: container terminated before sleep hook finished",
+			return told("Sleep lifecycle hook (%d) for Container %q in Pod %q failed - error: container terminated before sleep hook finished",
 				h.Sleep.Seconds, name, podName(l.cfg.Pod))
 		}
 	default:
 		// tcpSocket is in the API for old manifests only, and fails here as upstream.
-		return fmt.Errorf("Cannot run handler: invalid handler: %v", h)
+		return told("Cannot run handler: invalid handler: %v", h)
 	}
 	return nil
 }
 
-func (l *Life) hookExec(ctx context.Context, c hookCall) (err error, output string) {
+// told is an error in the words of a kubelet, which begin with a capital letter.
+func told(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
+func (l *Life) hookExec(ctx context.Context, c hookCall) (output string, err error) {
 	argv := c.hook.Exec.Command
 	r, err := l.cfg.Runtime.Exec(ctx, c.spec.Name, c.attempt, argv)
 	if err != nil {
-		return err, ""
+		return "", err
 	}
 	output = string(r.Output)
 	if r.Code != 0 {
 		err = fmt.Errorf("command '%s' exited with %d: %s", strings.Join(argv, " "), r.Code, output)
 	}
-	return err, output
+	return output, err
 }
 
 // hookHTTP: any answer is a success.
