@@ -48,6 +48,15 @@ func TestText(t *testing.T) {
 			c.hold(fmt.Sprintf("%q in %q", s, p), []byte(text))
 		}
 	}
+	for _, text := range []string{ // names twice, which only JSON's reader tells with their paths
+		`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"restartPolicy": "Always", "restartPolicy": "Never", "containers": [{"name": "a", "image": "b"}]}}`,
+		`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "b", "image": "c"}]}}`,
+		`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"a": "b", "a": "c"}}, "spec": {"containers": [{"name": "a", "image": "b"}]}}`,
+		`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "b"}], "containers": []}}`,
+		`{"apiVersion": "v1", "kind": "Pod", "Kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "b", "Image": "c"}]}}`,
+	} {
+		c.hold("names twice", []byte(text))
+	}
 	c.report(t)
 }
 
