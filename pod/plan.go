@@ -99,6 +99,9 @@ func (s *state) planPrepare(p *plan, now time.Time) {
 	for _, c := range s.ephemeral {
 		s.planAttempt(p, c, now)
 	}
+	if s.killsOne() {
+		return
+	}
 	frontier := s.frontier()
 	if frontier < 0 || s.letsNext(s.init[frontier]) {
 		frontier++
@@ -113,6 +116,19 @@ func (s *state) planPrepare(p *plan, now time.Time) {
 			s.planAttempt(p, c, now)
 		}
 	}
+}
+
+// killsOne reports whether a container is being ended on its own, for a probe, a
+// hook or a change. Until it has ended, its preStop hook and grace period
+// included, a kubelet begins no other one: its SyncPod kills first, waits, and
+// starts afterwards.
+func (s *state) killsOne() bool {
+	for _, c := range s.all {
+		if c.Kill != nil && c.Stage == stageRunning && !c.ephemeral {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *state) planAttempt(p *plan, c *container, now time.Time) {

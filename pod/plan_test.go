@@ -95,6 +95,10 @@ func TestPlan(t *testing.T) {
 			"i": {exited(0)}, "j": {exited(0)}, "b": {at(stageRunning)},
 			"a": {at(stageRunning), func(c *container) { c.Kill = ptr(after(noon, time.Second)) }}},
 			"terminate a"},
+		{"no other one restarts while one is killed", v1.RestartPolicyAlways, begun, map[string][]change{
+			"i": {exited(0)}, "j": {exited(0)}, "b": {exited(1)},
+			"a": {at(stageRunning), func(c *container) { c.Kill = ptr(after(noon, time.Second)) }}},
+			"terminate a"},
 		{"not made", v1.RestartPolicyAlways, func(s *state) { s.notMade = &NotMade{} }, map[string][]change{
 			"i": {exited(0)}, "j": {exited(0)}, "a": {at(stagePreparing)}, "b": {at(stagePrepared)}}, "cancel a, remove b"},
 		{"closing", v1.RestartPolicyAlways, func(s *state) { s.closing = true }, nil, "done"},
