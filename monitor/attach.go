@@ -169,17 +169,33 @@ func sendFiles(conn *net.UnixConn, answer attached, files []*os.File) error {
 	if err != nil {
 		return err
 	}
+	fds, err := descriptors(files)
+	if err != nil {
+		return err
+	}
 	var rights []byte
-	if len(files) > 0 {
-		var fds []int
-		for _, f := range files {
-			fds = append(fds, int(f.Fd()))
-		}
+	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
 	}
 	conn.SetWriteDeadline(time.Now().Add(sendTimeout))
 	_, _, err = conn.WriteMsgUnix(append(line, '\n'), rights, nil)
 	return err
+}
+
+// descriptors of files that stay open. Not File.Fd, which would make the terminal
+// block that is read here all the time.
+func descriptors(files []*os.File) ([]int, error) {
+	var fds []int
+	for _, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		if err := raw.Control(func(fd uintptr) { fds = append(fds, int(fd)) }); err != nil {
+			return nil, err
+		}
+	}
+	return fds, nil
 }
 
 // join adds a listener to a container's audience. The files are for the client;
@@ -196,6 +212,7 @@ func (m containers) join(r Attach) (*listener, attached, []*os.File, error) {
 		read, write, err := os.Pipe()
 		if err != nil {
 			closeAll(files)
+			l.close()
 			return nil, answer, nil, err
 		}
 		l.streams[i] = write

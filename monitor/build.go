@@ -22,15 +22,13 @@ func (m *monitor) build() error {
 	if err := m.addresses(); err != nil {
 		return err
 	}
-	m.background = make(chan struct{})
-	go func() {
+	m.background = begin(func() error {
 		var g errgroup.Group
 		g.Go(func() error { return errors.Join(m.connect(), m.setSysctls()) })
 		g.Go(m.makeCgroup)
 		g.Go(func() error { return sandbox.JoinLeaf(sandbox.LeafPath(m.store.Instance, m.uid())) })
-		m.failed = g.Wait()
-		close(m.background)
-	}()
+		return g.Wait()
+	})
 	var g errgroup.Group
 	g.Go(m.mountPresent)
 	g.Go(m.writeFiles)
@@ -39,14 +37,53 @@ func (m *monitor) build() error {
 	return g.Wait()
 }
 
+// background is work that build has left to go on by itself.
+type background struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+func begin(work func() error) *background {
+	b := &background{done: make(chan struct{})}
+	go func() {
+		defer close(b.done)
+		b.err = work()
+	}()
+	return b
+}
+
+// wait returns what has become of the work; nil is none.
+func (b *background) wait() error {
+	if b == nil {
+		return nil
+	}
+	<-b.done
+	return b.err
+}
+
+// failed reports whether the work is over, in vain.
+func (b *background) failed() bool {
+	if b == nil {
+		return false
+	}
+	select {
+	case <-b.done:
+		return b.err != nil
+	default:
+		return false
+	}
+}
+
 // rebuild tries again what a new monitor of a running pod could not build.
 func (m *monitor) rebuild() error {
 	m.building.Lock()
 	defer m.building.Unlock()
-	if !m.unbuilt {
+	if !m.unbuilt && !(m.resumed && m.background.failed()) {
 		return nil
 	}
+	m.background.wait() // two at a time would be in each other's way
 	if err := m.build(); err != nil {
+		m.unbuilt = true
 		m.tellUnbuilt(err)
 		return err
 	}
@@ -57,13 +94,9 @@ func (m *monitor) rebuild() error {
 // settled waits for what build left in the background.
 func (m *monitor) settled() error {
 	m.building.Lock()
-	background := m.background
+	b := m.background
 	m.building.Unlock()
-	if background == nil {
-		return nil
-	}
-	<-background
-	return m.failed
+	return b.wait()
 }
 
 // setSysctls comes after connect, which has defaults for some.

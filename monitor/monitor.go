@@ -66,11 +66,11 @@ type monitor struct {
 	init    *sandbox.Init // of a shared PID namespace, or nil
 	users   *podUsers     // nil with the machine's users
 
-	unbuilt    bool          // build has failed for a pod that runs
-	unmounted  bool          // the volumes wait for something that is missing
-	building   sync.Mutex    // of rebuild and of what mounts
-	background chan struct{} // from build on; closed when what it left in the background is done
-	failed     error         // of the background
+	unbuilt    bool        // build has failed for a pod that runs
+	unmounted  bool        // the volumes wait for something that is missing
+	building   sync.Mutex  // of rebuild and of what mounts
+	background *background // from build on
+	resumed    bool        // the pod has run before this monitor: build may be tried again
 
 	changing sync.Mutex // of what replaces the record; taken before building
 	closed   bool       // nothing changes any more; guarded by changing and building
@@ -118,7 +118,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 		m.tellUnbuilt(err)
 		m.unbuilt = true
 	}
-	m.started = status.EverStarted
+	m.started, m.resumed = status.EverStarted, status.EverStarted
 	alive, err := containers{m}.recover(status)
 	if err != nil {
 		return err
@@ -240,9 +240,10 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	switch {
 	case errors.Is(err, errPauseDied):
 		select {} // watchPause ends this process
-	case errors.As(err, &notMade) && m.settled() != nil:
-		return m.unmake(m.failed) // not the fault of the container that was to start first
 	case errors.As(err, &notMade):
+		if failed := m.settled(); failed != nil {
+			err = failed // not the fault of the container that was to start first
+		}
 		return m.unmake(err)
 	case err != nil && outcome.Status.Phase == "":
 		return err

@@ -39,8 +39,9 @@ func (m *monitor) mountMissing() error {
 		return nil
 	}
 	err := m.mountVolumes()
+	m.unmounted = err != nil // whatever it was: without them there is nothing to bind
 	var missing *missingVolumes
-	if m.unmounted = errors.As(err, &missing); m.unmounted {
+	if errors.As(err, &missing) {
 		return &pod.Failure{Reason: "ContainerCreating", Err: err, Waits: true}
 	}
 	return err
