@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -60,7 +61,14 @@ type attaching struct {
 	found      *monitor.Found
 	container  string
 	stdin, tty bool
-	input      sync.Once // only the first attachment reads it
+
+	passing  sync.Once
+	detached chan struct{} // closed when the user has typed the keys that leave the container
+
+	mu    sync.Mutex
+	at    *monitor.Attachment // the present one, or nil
+	input *os.File            // the container's, which the first attachment has brought
+	over  bool                // nothing more will come for it
 }
 
 func (s *attaching) run(ctx context.Context) error {
@@ -68,8 +76,10 @@ func (s *attaching) run(ctx context.Context) error {
 		s.notef("Unable to use a TTY - input is not a terminal or the right kind of file\n")
 		s.tty = false
 	}
+	s.detached = make(chan struct{})
+	defer s.closeInput()
 	for again := false; ; again = true {
-		at, err := monitor.AttachTo(ctx, s.store, s.found.UID, monitor.Attach{Container: s.container, Stdin: s.stdin})
+		at, err := monitor.AttachTo(ctx, s.store, s.found.UID, monitor.Attach{Container: s.container, Stdin: s.wantsInput()})
 		if err != nil {
 			return s.explain(ctx, err)
 		}
@@ -115,7 +125,8 @@ func (s *attaching) explain(ctx context.Context, err error) error {
 
 // show copies until the output ends or the user leaves.
 func (s *attaching) show(ctx context.Context, at *monitor.Attachment) error {
-	defer at.Close()
+	s.join(at)
+	defer s.leave(at)
 	raw := s.tty
 	if raw && !at.TTY {
 		s.notef("Unable to use a TTY - container %s did not allocate one\n", s.container)
@@ -129,12 +140,11 @@ func (s *attaching) show(ctx context.Context, at *monitor.Attachment) error {
 			return fmt.Errorf("set the terminal: %w", err)
 		}
 		defer term.Restore(in, before)
-		defer forwardSize(in, at.Stdin)()
-		sizeOf(in, at.Stdin)
+		defer forwardSize(in, s.input)()
+		sizeOf(in, s.input)
 	}
-	detached := make(chan struct{})
 	if s.stdin {
-		s.input.Do(func() { go s.pass(at, raw, detached) })
+		s.passing.Do(func() { go s.pass(raw) })
 	}
 	var copies sync.WaitGroup
 	copies.Go(func() { io.Copy(s.Out, at.Stdout) })
@@ -144,25 +154,73 @@ func (s *attaching) show(ctx context.Context, at *monitor.Attachment) error {
 	select {
 	case <-ended:
 		return nil
-	case <-detached:
+	case <-s.detached:
 		return errDetached
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// pass gives the user's input to the container.
-func (s *attaching) pass(at *monitor.Attachment, raw bool, detached chan struct{}) {
+// pass gives the user's input to the container, through all attachments.
+func (s *attaching) pass(raw bool) {
 	var in io.Reader = s.In
 	if raw {
 		in = &detachReader{from: s.In}
 	}
-	if _, err := io.Copy(at.Stdin, in); errors.Is(err, errDetached) {
-		close(detached)
+	if _, err := io.Copy(s.input, in); errors.Is(err, errDetached) {
+		close(s.detached)
 		return
 	}
 	if !raw {
+		s.endInput()
+	}
+}
+
+// join makes at the present attachment. The container's input outlives monitors,
+// and so does what the first attachment has brought of it.
+func (s *attaching) join(at *monitor.Attachment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = at
+	switch {
+	case at.Stdin == nil:
+	case s.over:
 		at.CloseStdin()
+	case s.input == nil:
+		s.input, at.Stdin = at.Stdin, nil
+	}
+}
+
+func (s *attaching) leave(at *monitor.Attachment) {
+	s.mu.Lock()
+	s.at = nil
+	s.mu.Unlock()
+	at.Close()
+}
+
+// wantsInput: what has ended need not be there any more.
+func (s *attaching) wantsInput() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stdin && !s.over
+}
+
+// endInput tells the container's monitor that nothing more will come.
+func (s *attaching) endInput() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.input.Close()
+	if s.at != nil {
+		s.at.CloseStdin()
+	}
+}
+
+func (s *attaching) closeInput() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.input != nil {
+		s.input.Close()
 	}
 }
 

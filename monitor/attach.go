@@ -80,14 +80,14 @@ func AttachTo(ctx context.Context, s *state.Store, uid string, a Attach) (_ *Att
 	return at, nil
 }
 
-// CloseStdin says that nothing more will come. A container with stdinOnce sees
+// CloseStdin says that nothing more will come, and closes Stdin. A container with stdinOnce sees
 // the end of its input; another goes on waiting for whoever attaches next.
 func (a *Attachment) CloseStdin() error {
-	if a.Stdin == nil {
-		return nil
-	}
 	_, err := a.conn.Write(inputEnded)
-	return errors.Join(a.Stdin.Close(), err)
+	if a.Stdin != nil {
+		err = errors.Join(a.Stdin.Close(), err)
+	}
+	return err
 }
 
 // inputEnded is all that a client says after its request.
