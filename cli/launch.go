@@ -322,10 +322,14 @@ func (l *launch) abandoned(pause *sandbox.Pause) error {
 	return errors.Join(fmt.Errorf("pod %s cannot be made: %w", l.name(), cause), l.cleanUp())
 }
 
-// interrupted takes the pod down again: Ctrl-C during up leaves nothing.
+// interrupted takes the pod down again: Ctrl-C during up leaves nothing of what up
+// has made.
 func (l *launch) interrupted() error {
-	if l.change != nil {
+	switch {
+	case l.change != nil:
 		return &exitError{exitInterrupted, fmt.Errorf("interrupted: pod %s stays, and goes on with its change", l.name())}
+	case l.kept:
+		return &exitError{exitInterrupted, fmt.Errorf("interrupted: pod %s was there before, and stays", l.name())}
 	}
 	l.notef("interrupted: taking pod %s down\n", l.name())
 	at := int64(0)
