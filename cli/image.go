@@ -76,7 +76,7 @@ func imagePullCommand(a *app) *cli.Command {
 					return fmt.Errorf("read credentials: %w", err)
 				}
 			}
-			pulled, err := pullAll(c.Context, images, c.Args().Slice(), o, report)
+			pulled, err := pullAll(c.Context, images, c.Args().Slice(), func(string) image.PullOptions { return o }, report)
 			for _, img := range pulled {
 				if !quiet {
 					a.printf("%s %s\n", img.Reference, img.ID)

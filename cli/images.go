@@ -38,11 +38,10 @@ func (a *app) ensureImages(ctx context.Context, store *state.Store, wanted []wan
 	if err != nil || len(missing) == 0 {
 		return nil, err
 	}
-	o := image.PullOptions{Insecure: insecure}
-	for _, w := range wanted {
-		o.Credentials = append(o.Credentials, w.credentials...)
+	options := func(reference string) image.PullOptions {
+		return image.PullOptions{Insecure: insecure, Credentials: credentialsFor(wanted, reference)}
 	}
-	pulled, err := pullAll(ctx, images, missing, o, a.newProgress())
+	pulled, err := pullAll(ctx, images, missing, options, a.newProgress())
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +50,18 @@ func (a *app) ensureImages(ctx context.Context, store *state.Store, wanted []wan
 		pulls[missing[i]] = p.Pull
 	}
 	return pulls, nil
+}
+
+// credentialsFor are those of the pods that need the image: what one pod may have
+// another may not.
+func credentialsFor(wanted []wantedImage, reference string) []image.Credential {
+	var list []image.Credential
+	for _, w := range wanted {
+		if w.reference == reference {
+			list = append(list, w.credentials...)
+		}
+	}
+	return list
 }
 
 // pulledImage is an image and how its pull went.
@@ -90,7 +101,7 @@ func pulledForAnother(wanted []wantedImage, reference string) bool {
 
 // pullAll pulls images, some at a time, and goes on with the others where one
 // does not work.
-func pullAll(ctx context.Context, images *image.Store, references []string, o image.PullOptions, report progress) ([]pulledImage, error) {
+func pullAll(ctx context.Context, images *image.Store, references []string, options func(reference string) image.PullOptions, report progress) ([]pulledImage, error) {
 	defer report.finish()
 	pulled := make([]pulledImage, len(references))
 	failures := make([]error, len(references))
@@ -98,7 +109,7 @@ func pullAll(ctx context.Context, images *image.Store, references []string, o im
 	g.SetLimit(parallelPulls)
 	for i, ref := range references {
 		g.Go(func() error {
-			o := o
+			o := options(ref)
 			o.Progress = report.of(ref)
 			began := time.Now()
 			img, err := images.Pull(ctx, ref, o)
