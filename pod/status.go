@@ -131,9 +131,6 @@ func (s *state) containerStatus(c *container, now time.Time) v1.ContainerStatus 
 	if c.ContainerID != "" {
 		cs.Resources, cs.AllocatedResources = c.inForce(), c.spec.Resources.Requests
 		cs.User = c.User
-		if l := c.spec.Lifecycle; l != nil {
-			cs.StopSignal = l.StopSignal
-		}
 	}
 	for _, m := range c.spec.VolumeMounts {
 		vm := v1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
