@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,11 +192,6 @@ func (a *app) printVolumesJSON(list []*namedVolume) error {
 	return encoder.Encode(list)
 }
 
-// shortModes are kubectl's.
-var shortModes = map[v1.PersistentVolumeAccessMode]string{
-	v1.ReadWriteOnce: "RWO", v1.ReadOnlyMany: "ROX", v1.ReadWriteMany: "RWX", v1.ReadWriteOncePod: "RWOP",
-}
-
 func (a *app) printVolumes(list []*namedVolume, withNamespace bool) error {
 	w := tabwriter.NewWriter(a.Out, 0, 0, 3, ' ', 0)
 	if withNamespace {
@@ -213,14 +209,8 @@ func (a *app) printVolumes(list []*namedVolume, withNamespace bool) error {
 		if len(n.UsedBy) > 0 {
 			users = strings.Join(n.UsedBy, ",")
 		}
-		var modes []string
-		for _, m := range n.AccessModes {
-			modes = append(modes, shortModes[m])
-		}
-		if len(modes) == 0 {
-			modes = []string{"-"} // its claim is gone
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, humanSize(n.Size), requested, strings.Join(modes, ","), users, duration.HumanDuration(time.Since(n.Created)))
+		modes := cmp.Or(accessModes(n.AccessModes), "-") // none: its claim is gone
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, humanSize(n.Size), requested, modes, users, duration.HumanDuration(time.Since(n.Created)))
 	}
 	return w.Flush()
 }
