@@ -57,6 +57,9 @@ func debugCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
+			if f.Record == nil {
+				return fmt.Errorf("pod %s is being made or removed: it takes no container", displayRef(f.Ref))
+			}
 			e, err := o.container(f.Record.Pod, c.Args().Tail())
 			if err != nil {
 				return err
