@@ -19,7 +19,6 @@ func (p *page) volumes(volumes []v1.Volume) {
 }
 
 func (p *page) volume(v *v1.VolumeSource) {
-	set := func(b *bool) bool { return b != nil && *b }
 	switch {
 	case v.EmptyDir != nil:
 		p.field(2, "Type", "EmptyDir (a temporary directory that shares a pod's lifetime)")
@@ -40,11 +39,11 @@ func (p *page) volume(v *v1.VolumeSource) {
 	case v.Secret != nil:
 		p.field(2, "Type", "Secret (a volume populated by a Secret)")
 		p.field(2, "SecretName", v.Secret.SecretName)
-		p.field(2, "Optional", set(v.Secret.Optional))
+		p.field(2, "Optional", isTrue(v.Secret.Optional))
 	case v.ConfigMap != nil:
 		p.field(2, "Type", "ConfigMap (a volume populated by a ConfigMap)")
 		p.field(2, "Name", v.ConfigMap.Name)
-		p.field(2, "Optional", set(v.ConfigMap.Optional))
+		p.field(2, "Optional", isTrue(v.ConfigMap.Optional))
 	case v.PersistentVolumeClaim != nil:
 		p.field(2, "Type", "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)")
 		p.field(2, "ClaimName", v.PersistentVolumeClaim.ClaimName)
@@ -67,18 +66,24 @@ func (p *page) volume(v *v1.VolumeSource) {
 			}
 		}
 	case v.Projected != nil:
-		p.field(2, "Type", "Projected (a volume that contains injected data from multiple sources)")
-		for _, s := range v.Projected.Sources {
-			switch {
-			case s.Secret != nil:
-				p.field(2, "SecretName", s.Secret.Name)
-				p.field(2, "Optional", set(s.Secret.Optional))
-			case s.ConfigMap != nil:
-				p.field(2, "ConfigMapName", s.ConfigMap.Name)
-				p.field(2, "Optional", set(s.ConfigMap.Optional))
-			case s.DownwardAPI != nil:
-				p.field(2, "DownwardAPI", true)
-			}
+		p.projected(v.Projected.Sources)
+	}
+}
+
+func (p *page) projected(sources []v1.VolumeProjection) {
+	p.field(2, "Type", "Projected (a volume that contains injected data from multiple sources)")
+	for _, s := range sources {
+		switch {
+		case s.Secret != nil:
+			p.field(2, "SecretName", s.Secret.Name)
+			p.field(2, "Optional", isTrue(s.Secret.Optional))
+		case s.ConfigMap != nil:
+			p.field(2, "ConfigMapName", s.ConfigMap.Name)
+			p.field(2, "Optional", isTrue(s.ConfigMap.Optional))
+		case s.DownwardAPI != nil:
+			p.field(2, "DownwardAPI", true)
 		}
 	}
 }
+
+func isTrue(b *bool) bool { return b != nil && *b }

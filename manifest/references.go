@@ -61,7 +61,7 @@ func over[T any, P interface {
 // not there, and why, in the kubelet's words. Volumes that no container mounts do not count.
 func MissingVolumes(pod *v1.Pod, have References) []error {
 	var faults []error
-	mounted := mountedVolumes(&pod.Spec)
+	mounted := MountedVolumes(&pod.Spec)
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		if !mounted[v.Name] {
@@ -75,7 +75,8 @@ func MissingVolumes(pod *v1.Pod, have References) []error {
 	return faults
 }
 
-func mountedVolumes(spec *v1.PodSpec) map[string]bool {
+// MountedVolumes are the names of the volumes that a container mounts: the others are not made, as under the kubelet.
+func MountedVolumes(spec *v1.PodSpec) map[string]bool {
 	names := map[string]bool{}
 	for _, list := range [][]v1.Container{spec.InitContainers, spec.Containers} {
 		for i := range list {
@@ -96,7 +97,7 @@ type gatherer struct {
 
 func (g *gatherer) spec(spec *v1.PodSpec) {
 	path := field.NewPath("spec")
-	mounted := mountedVolumes(spec)
+	mounted := MountedVolumes(spec)
 	for i := range spec.Volumes {
 		if mounted[spec.Volumes[i].Name] {
 			g.volume(&spec.Volumes[i].VolumeSource, path.Child("volumes").Index(i))

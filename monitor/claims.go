@@ -15,7 +15,6 @@ import (
 	"podrun/claims"
 	"podrun/manifest"
 	"podrun/state"
-	"podrun/volumes"
 )
 
 // usedClaim is a claim that a volume of the pod shows.
@@ -29,7 +28,7 @@ type usedClaim struct {
 // claimsOf are the claims of the volumes that the pod's containers mount, each once.
 func claimsOf(p *v1.Pod, objects manifest.References) []usedClaim {
 	var list []usedClaim
-	mounted := volumes.Mounted(&p.Spec)
+	mounted := manifest.MountedVolumes(&p.Spec)
 	for i := range p.Spec.Volumes {
 		v := &p.Spec.Volumes[i]
 		c := usedClaim{volume: v.Name}

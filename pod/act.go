@@ -110,23 +110,8 @@ func (l *Life) act(ctx context.Context, a action) {
 			v := l.probe(work, on, a.probe, attempt)
 			return func(s *state, now time.Time) { s.observeProbe(c, a.probe, attempt, v, now) }
 		}, true)
-	case actPostStart:
-		work, cancel := context.WithCancel(l.attempt(ctx, c))
-		l.hooks[c] = cancel
-		call := hookCall{spec: c.spec, attempt: attempt, hook: c.postStart()}
-		l.fly(func() func(*state, time.Time) {
-			err := l.callHook(work, call)
-			cancel()
-			return func(s *state, now time.Time) { s.observePostStart(c, attempt, err, now) }
-		})
-	case actAbandon:
-		l.hooks[c]()
-	case actPreStop:
-		work, call := l.attempt(ctx, c), hookCall{spec: c.spec, attempt: attempt, hook: c.preStop()}
-		l.fly(func() func(*state, time.Time) {
-			err := l.callHook(work, call)
-			return func(s *state, now time.Time) { s.observePreStop(c, attempt, err, now) }
-		})
+	case actPostStart, actAbandon, actPreStop:
+		l.actOnHook(ctx, a)
 	}
 }
 

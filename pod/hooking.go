@@ -19,6 +19,30 @@ type hookCall struct {
 	hook    *v1.LifecycleHandler
 }
 
+// actOnHook calls a hook, or gives it up.
+func (l *Life) actOnHook(ctx context.Context, a action) {
+	c, attempt := a.on, a.on.Attempt
+	switch a.kind {
+	case actPostStart:
+		work, cancel := context.WithCancel(l.attempt(ctx, c))
+		l.hooks[c] = cancel
+		call := hookCall{spec: c.spec, attempt: attempt, hook: c.postStart()}
+		l.fly(func() func(*state, time.Time) {
+			err := l.callHook(work, call)
+			cancel()
+			return func(s *state, now time.Time) { s.observePostStart(c, attempt, err, now) }
+		})
+	case actAbandon:
+		l.hooks[c]()
+	case actPreStop:
+		work, call := l.attempt(ctx, c), hookCall{spec: c.spec, attempt: attempt, hook: c.preStop()}
+		l.fly(func() func(*state, time.Time) {
+			err := l.callHook(work, call)
+			return func(s *state, now time.Time) { s.observePreStop(c, attempt, err, now) }
+		})
+	}
+}
+
 // callHook calls a lifecycle hook and returns the kubelet's words for a failure
 // (pkg/kubelet/lifecycle, handlerRunner). Only the context bounds its time.
 func (l *Life) callHook(ctx context.Context, c hookCall) error {

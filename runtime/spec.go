@@ -13,7 +13,6 @@ type Image struct {
 	Env             []string // only KEY=VALUE entries count
 	WorkingDir      string
 	User            string
-	StopSignal      string
 }
 
 // Bind is one file or directory of the monitor's mount namespace that shows up

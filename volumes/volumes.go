@@ -35,6 +35,8 @@ import (
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/manifest"
 )
 
 // Spec is what a pod's volumes are made from.
@@ -83,7 +85,7 @@ func Mount(s Spec) (*Set, error) {
 		return set, nil
 	}
 	set.volumes = make(map[string]volume, len(s.Pod.Spec.Volumes))
-	used := Mounted(&s.Pod.Spec)
+	used := manifest.MountedVolumes(&s.Pod.Spec)
 	var failed []error
 	for i := range s.Pod.Spec.Volumes {
 		v := &s.Pod.Spec.Volumes[i]
@@ -102,19 +104,6 @@ func Mount(s Spec) (*Set, error) {
 		return nil, errors.Join(failed...)
 	}
 	return set, nil
-}
-
-// Mounted returns the names of the volumes that a container mounts.
-func Mounted(pod *v1.PodSpec) map[string]bool {
-	names := make(map[string]bool, len(pod.Volumes))
-	for _, containers := range [][]v1.Container{pod.InitContainers, pod.Containers} {
-		for i := range containers {
-			for _, m := range containers[i].VolumeMounts {
-				names[m.Name] = true
-			}
-		}
-	}
-	return names
 }
 
 func (s *Spec) mount(v *v1.Volume) (volume, error) {
