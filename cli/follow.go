@@ -132,8 +132,11 @@ func expects(p *v1.Pod, s *v1.PodStatus) string {
 		case c.Ready, finishedForGood(p, &c):
 		case c.State.Running != nil && c.Started != nil && !*c.Started:
 			parts = append(parts, c.Name+": its startup probe")
-		case c.State.Running != nil:
+		case c.State.Running != nil && readinessProbed(p, c.Name):
 			parts = append(parts, c.Name+": its readiness probe")
+		case c.State.Running != nil:
+			// Only one that is being ended is not ready without a probe.
+			parts = append(parts, c.Name+": its end, to start again")
 		default:
 			parts = append(parts, c.Name+": "+describeState(&c))
 		}
@@ -142,6 +145,12 @@ func expects(p *v1.Pod, s *v1.PodStatus) string {
 		return "containers"
 	}
 	return strings.Join(parts, ", ")
+}
+
+func readinessProbed(p *v1.Pod, name string) bool {
+	return slices.ContainsFunc(p.Spec.Containers, func(c v1.Container) bool {
+		return c.Name == name && c.ReadinessProbe != nil
+	})
 }
 
 // describeState puts a container's state into a few words.

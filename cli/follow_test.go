@@ -83,10 +83,13 @@ func TestExpects(t *testing.T) {
 		{status: v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{ready("a"), aContainer("b", creating)}}, want: "b: ContainerCreating"},
 		{status: v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{aContainer("a", running), aContainer("b", v1.ContainerState{})}}, want: "a: its readiness probe, b: Waiting"},
 		{status: v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{{Name: "a", State: running, Started: &no}}}, want: "a: its startup probe"},
+		{status: v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{ready("a"), aContainer("b", running)}}, want: "b: its end, to start again"},
 		{status: v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{aContainer("a", completed), aContainer("b", creating)}}, policy: v1.RestartPolicyNever, want: "b: ContainerCreating"},
 		{status: v1.PodStatus{ContainerStatuses: []v1.ContainerStatus{aContainer("a", completed)}}, policy: v1.RestartPolicyAlways, want: "a: Completed"},
 	} {
-		if got := expects(podOf(test.policy, "a", "b"), &test.status); got != test.want {
+		p := podOf(test.policy, "a", "b")
+		p.Spec.Containers[0].ReadinessProbe = &v1.Probe{}
+		if got := expects(p, &test.status); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
 	}
