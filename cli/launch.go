@@ -229,7 +229,11 @@ func (l *launch) failure(s *v1.PodStatus) error {
 	if list := failures(s); len(list) > 0 && len(l.record.Pod.Spec.Containers)+len(l.record.Pod.Spec.InitContainers) > 1 {
 		guilty = " -c " + list[0].container
 	}
-	return fmt.Errorf("pod %s has failed and stays%s%s", l.name(), l.lastWarning(), l.nextSteps(guilty))
+	what := "has failed and stays"
+	if s.Phase != v1.PodFailed {
+		what = "keeps failing and stays; what fails is tried again, with a back-off"
+	}
+	return fmt.Errorf("pod %s %s%s%s", l.name(), what, l.lastWarning(), l.nextSteps(guilty))
 }
 
 // nextSteps are the commands to go on with.
