@@ -60,9 +60,26 @@ func (s *Store) Get(reference string) (*Image, error) {
 	}
 	img, err := s.readRecord(recordName(full))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", full, ErrNotFound)
+		return s.getByDigest(full)
 	}
 	return img, err
+}
+
+// getByDigest finds an image that came under a tag and is asked for by what the
+// tag stood for: name@digest means the same wherever the image is from.
+func (s *Store) getByDigest(full string) (*Image, error) {
+	if repository, digest, ok := strings.Cut(full, "@"); ok {
+		records, err := s.records()
+		if err != nil {
+			return nil, err
+		}
+		for _, img := range records {
+			if Repository(img.Reference) == repository && (img.Digest == digest || img.Manifest == digest) {
+				return img, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", full, ErrNotFound)
 }
 
 func (s *Store) getByID(digits string) (*Image, error) {

@@ -13,7 +13,7 @@ import "sync"
 const metaTable = `
 honoured  -         apiVersion kind metadata
 honoured  metadata  name namespace labels annotations
-refused   metadata  generateName : podrun makes no names up, give the object a metadata.name
+ignored   metadata  generateName : podrun makes no names up, metadata.name is the name
 ignored   metadata  uid resourceVersion generation selfLink creationTimestamp deletionTimestamp deletionGracePeriodSeconds managedFields : is set by the server, never by a manifest
 ignored   metadata  ownerReferences finalizers : no controller acts on it
 `

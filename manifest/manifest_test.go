@@ -104,7 +104,7 @@ func TestParseComplains(t *testing.T) {
 		{"a broken list", "apiVersion: v1\nkind: List\nitems: {a: b}", "f:3:8: items: must be a list, found a mapping"},
 		{"an item that is no object", "apiVersion: v1\nkind: List\nitems: [5]", "f:3:9: is no Kubernetes object: must be a mapping with apiVersion and kind, found the number 5"},
 		{"one name twice", soundPod + "---\n" + soundPod, "f:8:18: metadata.name: Pod default/p is already defined at f:1:1"},
-		{"a name that the server makes", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: p-}\nspec: {containers: [{name: c, image: i}]}", "f:3:12: metadata.generateName: is not supported by podrun: podrun makes no names up, give the object a metadata.name"},
+		{"a name that the server makes", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: p-}\nspec: {containers: [{name: c, image: i}]}", "f:3:26: metadata.generateName: is not supported by podrun: podrun makes no names up, give the object a metadata.name"},
 		{"no name", "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: c, image: i}]}", "f:1:1: metadata.name: Required value"},
 		{"a mistake behind an anchor", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [&a {image: 5, name: c}, {<<: *a, name: d}]}", "f:4:32: spec.containers[0].image: must be a string, found the number 5: write \"5\", in quotes\nf:4:32: spec.containers[1].image: must be a string, found the number 5: write \"5\", in quotes"},
 	} {

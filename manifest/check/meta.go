@@ -17,14 +17,15 @@ func validateMeta(m *metav1.ObjectMeta) field.ErrorList {
 	for _, e := range apivalidation.ValidateObjectMeta(m, true, apivalidation.NameIsDNSSubdomain, path) {
 		switch {
 		case e.Field == "metadata.name" && e.Type == field.ErrorTypeRequired:
-			if m.GenerateName != "" { // which is complained of already
+			e.Detail = ""
+			if m.GenerateName != "" {
 				continue
 			}
-			e.Detail = ""
-		case e.Field == "metadata.generateName":
-			continue
 		}
 		errs = append(errs, e)
+	}
+	if m.Name == "" && m.GenerateName != "" {
+		errs = append(errs, notHere(path.Child("generateName"), m.GenerateName, "podrun makes no names up, give the object a metadata.name"))
 	}
 	placeInMap(errs, "metadata.labels", m.Labels)
 	placeInMap(errs, "metadata.annotations", m.Annotations)
