@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"podrun/netns"
 	"podrun/sandbox"
 )
 
@@ -102,7 +103,7 @@ func (m *monitor) settled() error {
 // setSysctls comes after connect, which has defaults for some.
 func (m *monitor) setSysctls() error {
 	if sc := m.pod.Spec.SecurityContext; sc != nil && len(sc.Sysctls) > 0 {
-		return sandbox.SetSysctls(m.pauseID, m.rootID(), sc.Sysctls)
+		return sandbox.SetSysctls(m.pauseID, m.rootID(), sc.Sysctls, netns.InNamespace)
 	}
 	return nil
 }

@@ -13,8 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/node/util/sysctl"
-
-	"podrun/netns"
 )
 
 // safeSysctls belong to one pod alone and take nothing from others (kubelet,
@@ -135,8 +133,9 @@ func version(text string) (numbers [2]int) {
 }
 
 // SetSysctls writes the settings in the network and IPC namespaces of the pause
-// process, where the given user of the machine is root. It may be repeated.
-func SetSysctls(pause, root int, wanted []v1.Sysctl) error {
+// process, where the given user of the machine is root. inNet calls a function in
+// the network namespace at a path. It may be repeated.
+func SetSysctls(pause, root int, wanted []v1.Sysctl, inNet func(path string, f func() error) error) error {
 	groups := map[sysctl.Namespace][]v1.Sysctl{}
 	for _, w := range wanted {
 		namespace, name, _ := sysctl.GetNamespace(w.Name)
@@ -147,7 +146,7 @@ func SetSysctls(pause, root int, wanted []v1.Sysctl) error {
 		set := func() error { return writeSysctls(list) }
 		switch namespace {
 		case sysctl.NetNamespace:
-			errs = append(errs, netns.InNamespace(NamespacePath(pause, "net"), set))
+			errs = append(errs, inNet(NamespacePath(pause, "net"), set))
 		case sysctl.IPCNamespace:
 			errs = append(errs, inIPC(pause, root, set))
 		default: // one on a record of another version of podrun
