@@ -23,10 +23,10 @@ func TestRoomsKnowThoseBelow(t *testing.T) {
 	}
 	for _, file := range files {
 		room := filepath.Dir(file)
-		floor, known := floors[room]
-		if strings.HasSuffix(file, "_test.go") {
-			continue
+		if room == "bench" || room == "conformance" || strings.HasSuffix(file, "_test.go") {
+			continue // they look at podrun from outside
 		}
+		floor, known := floors[room]
 		if !known {
 			t.Errorf("%s: docs/architecture.md has no room %s", file, room)
 			continue
