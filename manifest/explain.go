@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -52,9 +53,13 @@ func Explain(path string) (FieldInfo, error) {
 		for _, k := range knownKinds {
 			for _, short := range k.short {
 				if strings.EqualFold(steps[0], short) {
-					return k.explain(steps[1:])
+					info, err := k.explain(steps[1:])
+					return k.qualify(info), err
 				}
 			}
+		}
+		if other := wellKnownKind(steps[0]); other != "" {
+			return FieldInfo{}, errors.New(unsupported(other))
 		}
 	}
 	return kind.explain(steps)
@@ -81,6 +86,21 @@ func (k knownKind) explain(steps []string) (FieldInfo, error) {
 		info.Below = append(info.Below, k.row(document.Extend(pattern, t, m.Name), m.Type))
 	}
 	return info, nil
+}
+
+// qualify puts the kind before the paths, as Explain reads them, where it is not a Pod.
+func (k knownKind) qualify(info FieldInfo) FieldInfo {
+	if k.name == "Pod" || info.Path == k.name {
+		return info
+	}
+	info.Path = k.short[0] + "." + info.Path
+	if info.Inside != "" {
+		info.Inside = k.short[0] + "." + info.Inside
+	}
+	for i := range info.Below {
+		info.Below[i].Path = k.short[0] + "." + info.Below[i].Path
+	}
+	return info
 }
 
 func (k knownKind) row(pattern string, t reflect.Type) FieldInfo {

@@ -15,12 +15,16 @@ func TestExplain(t *testing.T) {
 		{"spec.containers[].resources.limits[cpu]", "spec.containers[].resources.limits: map of string to quantity, honoured"},
 		{"spec.containers.livenessProbe.httpGet.port", "spec.containers[].livenessProbe.httpGet.port: integer or string, honoured"},
 		{"metadata.creationTimestamp", "metadata.creationTimestamp: time, no meaning here"},
-		{"secret.data", "data: map of string to base64 text, honoured"},
+		{"secret.data", "secret.data: map of string to base64 text, honoured"},
 		{"spec.affinity.nodeAffinity", "spec.affinity.nodeAffinity: NodeAffinity, no meaning here, as part of spec.affinity"},
 		{"spec.volumes.csi", "spec.volumes[].csi: CSIVolumeSource, refused"},
 		{"spec.hostNetwrok", `spec has no field "hostNetwrok", did you mean "spec.hostNetwork"?`},
 		{"livenessProbe", `Pod has no field "livenessProbe", did you mean "spec.containers[].livenessProbe"?`},
 		{"cm.spec", `ConfigMap has no field "spec"; it has apiVersion, binaryData, data, immutable, kind, metadata`},
+		{"pvc.spec.accessModes", "persistentvolumeclaim.spec.accessModes: list of string, honoured"},
+		{"service", "Service is not supported by podrun; " + supported},
+		{"deployments.spec.replicas", "Deployment is not supported by podrun; " + supported + "; write its spec.template as a Pod with a metadata.name"},
+		{"sts", "StatefulSet is not supported by podrun; " + supported + "; write its spec.template as a Pod with a metadata.name"},
 		{"spec.nodeSelector.disk", `spec.nodeSelector is map of string to string: it has no field "disk"`},
 	} {
 		info, err := Explain(tc.path)

@@ -13,6 +13,41 @@ import (
 // supported ends a complaint about a kind.
 const supported = "supported are Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1"
 
+// templates are the kinds that make Pods, and the field that holds such a Pod.
+var templates = map[string]string{
+	"CronJob": "spec.jobTemplate.spec.template", "DaemonSet": "spec.template", "Deployment": "spec.template", "Job": "spec.template",
+	"PodTemplate": "template", "ReplicaSet": "spec.template", "ReplicationController": "spec.template", "StatefulSet": "spec.template",
+}
+
+// shortKinds are kubectl's short names of kinds that podrun does not run.
+var shortKinds = map[string]string{
+	"cj": "CronJob", "deploy": "Deployment", "ds": "DaemonSet", "ing": "Ingress", "netpol": "NetworkPolicy", "no": "Node", "ns": "Namespace",
+	"pv": "PersistentVolume", "rc": "ReplicationController", "rs": "ReplicaSet", "sa": "ServiceAccount", "sc": "StorageClass", "sts": "StatefulSet", "svc": "Service",
+}
+
+// wellKnownKind is a kind of Kubernetes that podrun does not run, as people write it: in any case, in the plural, or
+// short. It is "" for any other word.
+func wellKnownKind(word string) string {
+	if kind := shortKinds[strings.ToLower(word)]; kind != "" {
+		return kind
+	}
+	for _, kind := range strings.Fields(wellKnown) {
+		if kind[0] < 'a' && (strings.EqualFold(word, kind) || strings.EqualFold(word, kind+"s")) { // groups are in small letters
+			return kind
+		}
+	}
+	return ""
+}
+
+// unsupported says what to do about a kind that is known, and that podrun does not run.
+func unsupported(kind string) string {
+	text := kind + " is not supported by podrun; " + supported
+	if template := templates[kind]; template != "" {
+		text += "; write its " + template + " as a Pod with a metadata.name"
+	}
+	return text
+}
+
 type typeMeta struct{ APIVersion, Kind string }
 
 // supportedKinds are the kinds that are read, all of apiVersion v1.

@@ -77,7 +77,7 @@ func Parse(sources []Source, o Options) (*Objects, error) {
 	}
 	if len(p.objects.Pods) == 0 && len(problems) == 0 {
 		for _, s := range p.objects.Skipped {
-			problems = append(problems, Problem{Position: s.Position, Path: "kind", Text: s.Kind + " is not supported by podrun; " + supported})
+			problems = append(problems, Problem{Position: s.Position, Path: "kind", Text: unsupported(s.Kind)})
 		}
 	}
 	if len(problems) > 0 {
@@ -124,7 +124,7 @@ func (p *parser) object(v document.Value, assumed typeMeta) {
 			p.list(v, item)
 			return
 		}
-		p.objects.Skipped = append(p.objects.Skipped, Skipped{v.Position(), t.Kind, v.Field("metadata").Field("name").Text()})
+		p.objects.Skipped = append(p.objects.Skipped, Skipped{v.Locate("kind"), t.Kind, v.Field("metadata").Field("name").Text()})
 	}
 }
 

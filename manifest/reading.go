@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -26,6 +27,9 @@ type reading struct {
 func (p *parser) read(v document.Value, kind string, into object, fields fieldTable) *reading {
 	r := &reading{value: v, kind: kind}
 	r.problems = v.Decode(into)
+	for i := range r.problems {
+		r.problems[i].Text += misplaced(reflect.TypeOf(into), fields, r.problems[i])
+	}
 	for _, problem := range r.problems {
 		r.blame(problem)
 	}

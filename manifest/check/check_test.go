@@ -171,7 +171,7 @@ func TestValidateVolumes(t *testing.T) {
 		{"a path that climbs", "{name: a, hostPath: {path: /a/../b}}", `spec.volumes[0].hostPath.path: Invalid value: "/a/../b": must not contain '..'`},
 		{"a type of no path", "{name: a, hostPath: {path: /a, type: Folder}}", `spec.volumes[0].hostPath.type: Unsupported value: "Folder": supported values: ""`},
 		{"no ConfigMap", "{name: a, configMap: {}}", "spec.volumes[0].configMap.name: Required value"},
-		{"mode in decimal", "{name: a, configMap: {name: b, defaultMode: 644}}", "spec.volumes[0].configMap.defaultMode: Invalid value: 644: must be a number between 0 and 0777 (octal), both inclusive"},
+		{"mode in decimal", "{name: a, configMap: {name: b, defaultMode: 644}}", "spec.volumes[0].configMap.defaultMode: Invalid value: 644: must be a number between 0 and 0777 (octal), both inclusive: write 0644"},
 		{"mode in octal", "{name: a, secret: {secretName: b, defaultMode: 0644}}", ""},
 		{"an item that climbs", "{name: a, secret: {secretName: b, items: [{key: a, path: ../b}]}}", `spec.volumes[0].secret.items[0].path: Invalid value: "../b": must not contain '..'`},
 		{"an item where the links are", "{name: a, secret: {secretName: b, items: [{key: a, path: ..data}]}}", `spec.volumes[0].secret.items[0].path: Invalid value: "..data": must not start with '..'`},

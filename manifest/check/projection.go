@@ -1,6 +1,8 @@
 package check
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -77,7 +79,11 @@ func validateMode(mode *int32, at *field.Path) field.ErrorList {
 	if mode == nil || *mode >= 0 && *mode <= 0o777 {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(at, *mode, badMode)}
+	why := badMode
+	if _, err := strconv.ParseUint(strconv.Itoa(int(*mode)), 8, 9); err == nil { // 644 was meant to be octal
+		why += fmt.Sprintf(": write 0%d", *mode)
+	}
+	return field.ErrorList{field.Invalid(at, *mode, why)}
 }
 
 // unreserved is descending, and leaves the names alone that a volume uses for itself.

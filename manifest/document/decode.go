@@ -87,8 +87,12 @@ func (d *decoder) structure(n *yaml.Node, into reflect.Value, path *field.Path) 
 	}
 }
 
+// UnknownField is the text of a complaint about a field that a type does not have, where none of its fields has
+// a name that is near.
+const UnknownField = "unknown field"
+
 func (d *decoder) unknown(e entry, fields structFields, path *field.Path) {
-	text := "unknown field"
+	text := UnknownField
 	if near := Suggest(e.key, fields.names); near != "" {
 		text += fmt.Sprintf(", did you mean %q?", near)
 	}
@@ -104,9 +108,17 @@ func (d *decoder) mapping(n *yaml.Node, into reflect.Value, path *field.Path) {
 	into.Set(reflect.MakeMap(t))
 	for _, e := range d.entries(n, path) {
 		value := reflect.New(t.Elem()).Elem()
-		d.decode(e.value, value, path.Key(e.key))
+		d.decode(e.value, value, path.Key(shorten(written(e))))
 		into.SetMapIndex(reflect.ValueOf(e.key).Convert(t.Key()), value)
 	}
+}
+
+// written is a key as the document has it: yes, where it means true.
+func written(e entry) string {
+	if n := follow(e.keyNode); n.Kind == yaml.ScalarNode {
+		return n.Value
+	}
+	return e.key
 }
 
 func (d *decoder) list(n *yaml.Node, into reflect.Value, path *field.Path) {

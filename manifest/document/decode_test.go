@@ -66,6 +66,7 @@ func TestDecodeComplains(t *testing.T) {
 		{"mapping for list", "list: {deep: a}", `f:1:7: list: must be a list, found a mapping`},
 		{"list for mapping", "map: [a]", `f:1:6: map: must be a mapping, found a list`},
 		{"map value", "map: {a: 5}", `f:1:10: map[a]: must be a string, found the number 5: write "5", in quotes`},
+		{"a key that is no text in YAML", "map: {on: yes}", `f:1:11: map[on]: must be a string, found the boolean yes: write "yes", in quotes`},
 		{"no base64", "bytes: {a: '%'}", `f:1:12: bytes[a]: must be base64: illegal base64 data at input byte 0`},
 		{"number for base64", "bytes: {a: 5}", `f:1:12: bytes[a]: must be base64 text, found the number 5`},
 		{"megabytes of other tools", "quantity: {a: 128MB}", `f:1:15: quantity[a]: must be a quantity such as 500m, 0.5, 128Mi or 2Gi, found the string "128MB", did you mean "128M"?`},

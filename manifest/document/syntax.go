@@ -124,7 +124,23 @@ func syntaxProblem(file string, data []byte, err error) Problem {
 		text += ": is a value or a bracket missing?"
 	case "did not find expected key", "did not find expected '-' indicator", "did not find expected <document start>":
 		line = firstFailure(lines, text, line+1)
-		text += ": does the indentation match the lines above?"
+		if at, bracket := surplusBracket(lines, line, text); at > 0 {
+			column = at
+			text = fmt.Sprintf("is there one %s too many?", bracket)
+		} else {
+			text += ": does the indentation match the lines above?"
+		}
+	case "found unexpected end of stream":
+		at, quote := openQuote(lines, line)
+		if at == 0 { // yaml.v3 tells the end of the text instead of the first line
+			if at, quote = openQuote(lines, 1); at > 0 {
+				line = 1
+			}
+		}
+		if at > 0 {
+			column = at
+			text = fmt.Sprintf("the quote %s that opens here is never closed", quote)
+		}
 	case "found a tab character that violates indentation", "found character that cannot start any token":
 		if at := indentingTab(lines, line); at > 0 {
 			line, column = at, strings.IndexByte(lines[at-1], '\t')+1
@@ -172,6 +188,48 @@ func indentingTab(lines []string, line int) int {
 		}
 	}
 	return 0
+}
+
+// surplusBracket is the column of the last closing bracket of a line without which the line would not break
+// the block structure; 0 if there is none.
+func surplusBracket(lines []string, line int, text string) (column int, bracket string) {
+	if line > len(lines) {
+		return 0, ""
+	}
+	l := lines[line-1]
+	at := strings.LastIndexAny(l, "]}")
+	if at < 0 {
+		return 0, ""
+	}
+	without := strings.Join(lines[:line-1], "\n") + "\n" + l[:at] + l[at+1:]
+	if err := yaml.Unmarshal([]byte(without), new(yaml.Node)); err != nil && strings.HasSuffix(err.Error(), text) {
+		return 0, ""
+	}
+	return utf8.RuneCountInString(l[:at]) + 1, l[at : at+1]
+}
+
+// openQuote is the column of the quote that a line opens and does not close; 0 if there is none.
+func openQuote(lines []string, line int) (column int, quote string) {
+	if line < 1 || line > len(lines) {
+		return 0, ""
+	}
+	l := lines[line-1]
+	open := -1
+	for i := 0; i < len(l); i++ {
+		switch c := l[i]; {
+		case open < 0 && (c == '"' || c == '\'') && (i == 0 || strings.IndexByte(" \t[{,:", l[i-1]) >= 0):
+			open = i
+		case open < 0:
+		case c == '\\' && l[open] == '"', c == '\'' && l[open] == c && strings.HasPrefix(l[i+1:], "'"):
+			i++ // what follows is text
+		case c == l[open]:
+			open = -1
+		}
+	}
+	if open < 0 {
+		return 0, ""
+	}
+	return utf8.RuneCountInString(l[:open]) + 1, l[open : open+1]
 }
 
 // firstFailure finds the line that broke the block structure: the last one of the shortest run of lines
