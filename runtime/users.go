@@ -85,6 +85,13 @@ func (c *Container) whereRootIs(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		goruntime.LockOSThread() // and never unlocked: the thread ends with its mounts
+		// The main thread never ends, and its mounts are what /proc/self shows. While
+		// it is locked here, the next try is on another.
+		if unix.Gettid() == unix.Getpid() {
+			defer goruntime.UnlockOSThread()
+			result <- c.whereRootIs(f)
+			return
+		}
 		if err := standIn(rootfs); err != nil {
 			result <- fmt.Errorf("make a place for the root file system: %w", err)
 			return
