@@ -23,12 +23,9 @@ func field(ts *testscript.TestScript, neg bool, args []string) {
 		if ts.Exec("podrun", "ps", "-o", "json", args[1]) != nil {
 			return false
 		}
-		var list struct{ Items []any }
-		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
-		if len(list.Items) != 1 {
-			return false
-		}
-		value := valueOf(list.Items[0], args[2])
+		var p any
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &p))
+		value := valueOf(p, args[2])
 		ts.Setenv("FIELD", value)
 		return pattern.MatchString(value)
 	})

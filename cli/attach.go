@@ -18,8 +18,8 @@ import (
 )
 
 // attach follows the logs of all pods until they end or the user interrupts,
-// and takes them down.
-func (u *up) attach(ctx context.Context) error {
+// and takes down those that this up has made.
+func (u *up) attach(ctx context.Context, fresh []*launch) error {
 	out := logs.Shared(u.Out)
 	var all sync.WaitGroup
 	failed := make([]error, len(u.records))
@@ -29,6 +29,10 @@ func (u *up) attach(ctx context.Context) error {
 	all.Wait()
 	errs := []error{errors.Join(failed...)}
 	for _, r := range u.records {
+		if !slices.ContainsFunc(fresh, func(l *launch) bool { return l.made() && l.record == r }) {
+			u.notef("pod/%s was there before, and stays: 'podrun down' takes it down\n", displayName(r.Pod))
+			continue
+		}
 		f, err := monitor.FindByName(u.store, r.Pod.Namespace, r.Pod.Name)
 		if err == nil {
 			err = u.remove(context.Background(), f, nil)

@@ -45,6 +45,9 @@ func attachCommand(a *app) *cli.Command {
 				return err
 			}
 			p := f.Pod()
+			if hasEnded(p) {
+				return notRunning(p)
+			}
 			if container, err = a.pickContainer(p, container); err != nil {
 				return err
 			}
@@ -118,7 +121,7 @@ func (s *attaching) explain(ctx context.Context, err error) error {
 	case errors.As(err, &not):
 		return fmt.Errorf("attach to pod %s: %w", displayName(p), err)
 	case errors.Is(err, monitor.ErrNoMonitor):
-		return fmt.Errorf("pod %s does not run: 'podrun up' starts it again", displayName(p))
+		return notRunning(p)
 	}
 	return err
 }

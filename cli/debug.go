@@ -115,6 +115,9 @@ type debugging struct {
 }
 
 func (d *debugging) run(ctx context.Context) error {
+	if p := d.found.Pod(); hasEnded(p) {
+		return notRunning(p)
+	}
 	wanted := wantedImage{reference: d.container.Image, policy: d.container.ImagePullPolicy}
 	wanted.credentials, _ = monitor.Credentials(d.store, d.found.Record.Pod, nil)
 	if _, err := d.ensureImages(ctx, d.store, []wantedImage{wanted}, d.options.insecure.Value()); err != nil {
@@ -122,7 +125,7 @@ func (d *debugging) run(ctx context.Context) error {
 	}
 	err := monitor.AddEphemeral(ctx, d.store, d.found.UID, d.container)
 	if errors.Is(err, monitor.ErrNoMonitor) {
-		return fmt.Errorf("pod %s does not run: 'podrun up' starts it again", displayName(d.found.Record.Pod))
+		return notRunning(d.found.Pod())
 	}
 	if err != nil {
 		return err

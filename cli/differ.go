@@ -36,8 +36,11 @@ func show(v any) string {
 }
 
 // changedError says why a pod cannot go on by another manifest.
-func changedError(name string, list []pod.Difference, errs field.ErrorList) error {
+func changedError(name string, list []pod.Difference, errs field.ErrorList, f *monitor.Found) error {
 	var b strings.Builder
+	if phase := f.Status.Status.Phase; hasEnded(f.Pod()) {
+		return fmt.Errorf("pod %s has ended (%s), and ran with another manifest:\n%suse --replace to run this one; nothing was changed", name, phase, differLines(list))
+	}
 	fmt.Fprintf(&b, "pod %s runs with another manifest:\n%s", name, differLines(list))
 	if len(errs) > 0 {
 		b.WriteString("of which a pod that runs cannot take:\n")

@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"podrun/monitor"
 	"podrun/pod"
 )
 
@@ -28,14 +29,17 @@ func TestDifferLines(t *testing.T) {
 func TestChangedError(t *testing.T) {
 	list := []pod.Difference{{Path: "spec.hostname", Old: "a", New: "b"}}
 	for _, test := range []struct {
-		errs field.ErrorList
-		want string
+		phase v1.PodPhase
+		errs  field.ErrorList
+		want  string
 	}{
-		{nil, "pod p runs with another manifest:\n  spec.hostname: \"a\" -> \"b\"\nuse --replace to take it down and make it anew; nothing was changed"},
-		{field.ErrorList{field.Forbidden(field.NewPath("spec", "hostname"), "no")},
+		{v1.PodSucceeded, field.ErrorList{field.Forbidden(field.NewPath("spec", "hostname"), "no")},
+			"pod p has ended (Succeeded), and ran with another manifest:\n  spec.hostname: \"a\" -> \"b\"\nuse --replace to run this one; nothing was changed"},
+		{v1.PodRunning, field.ErrorList{field.Forbidden(field.NewPath("spec", "hostname"), "no")},
 			"pod p runs with another manifest:\n  spec.hostname: \"a\" -> \"b\"\nof which a pod that runs cannot take:\n  spec.hostname: no\nuse --replace to take it down and make it anew; nothing was changed"},
 	} {
-		if got := changedError("p", list, test.errs).Error(); got != test.want {
+		f := &monitor.Found{Status: monitor.Status{Checkpoint: pod.Checkpoint{Status: v1.PodStatus{Phase: test.phase}}}}
+		if got := changedError("p", list, test.errs, f).Error(); got != test.want {
 			t.Errorf("got\n%s\nwant\n%s", got, test.want)
 		}
 	}

@@ -71,22 +71,23 @@ type down struct {
 	store   *state.Store
 	objects []state.Object // of the given manifests
 	claims  []claimRef     // of the given manifests and pods
+	missing []error        // of pods that were named and are not there
 }
 
 type claimRef struct{ namespace, name string }
 
-// targets are the pods that the arguments name. One that does not exist is
-// none: down may be repeated.
+// targets are the pods that the arguments name. One of a manifest that does not
+// exist is none: down of a manifest may be repeated.
 func (d *down) targets(ctx context.Context, args []string, namespaceSet bool) ([]state.Ref, error) {
 	if d.options.all {
 		return d.store.Names("")
 	}
 	var files, names []string
 	for _, arg := range args {
-		if looksLikeFile(arg) && !strings.HasPrefix(arg, "pod/") {
+		if looksLikeFile(arg) && !strings.HasPrefix(arg, "pod/") && !strings.HasPrefix(arg, "pods/") {
 			files = append(files, arg)
 		} else {
-			names = append(names, strings.TrimPrefix(arg, "pod/"))
+			names = append(names, strings.TrimPrefix(strings.TrimPrefix(arg, "pods/"), "pod/"))
 		}
 	}
 	var wanted []state.Ref
@@ -103,16 +104,26 @@ func (d *down) targets(ctx context.Context, args []string, namespaceSet bool) ([
 			d.claims = append(d.claims, claimRef{c.Namespace, c.Name})
 		}
 	}
+	ofFiles := len(wanted)
 	for _, n := range names {
-		wanted = append(wanted, state.Ref{Namespace: d.options.namespace, Name: n})
+		ref := state.Ref{Namespace: d.options.namespace, Name: n}
+		if namespace, name, both := strings.Cut(n, "/"); both { // as podrun prints it
+			ref = state.Ref{Namespace: namespace, Name: name}
+		}
+		wanted = append(wanted, ref)
 	}
-	return d.existing(wanted)
+	return d.existing(wanted, ofFiles)
 }
 
-func (d *down) existing(wanted []state.Ref) ([]state.Ref, error) {
+// existing finds the wanted pods, of which the first are of manifests.
+func (d *down) existing(wanted []state.Ref, ofFiles int) ([]state.Ref, error) {
 	var refs []state.Ref
-	for _, w := range wanted {
+	for i, w := range wanted {
 		uid, err := d.store.Lookup(w.Namespace, w.Name)
+		if errors.Is(err, os.ErrNotExist) && i >= ofFiles {
+			d.missing = append(d.missing, noPod(w.Namespace, w.Name))
+			continue
+		}
 		if errors.Is(err, os.ErrNotExist) {
 			d.notef("pod/%s is not there; 'podrun ps -A' lists all\n", displayRef(w))
 			continue
@@ -146,10 +157,11 @@ func (d *down) run(ctx context.Context, refs []state.Ref) error {
 		})
 	}
 	all.Wait()
-	if len(errs) > 0 {
+	errs = append(errs, d.missing...)
+	if len(errs) > len(d.missing) {
 		return errors.Join(errs...)
 	}
-	return errors.Join(d.removeObjects(ctx), d.removeClaims())
+	return errors.Join(d.removeObjects(ctx), d.removeClaims(), errors.Join(errs...))
 }
 
 func (d *down) one(ctx context.Context, ref state.Ref, mu *sync.Mutex) error {
@@ -192,14 +204,18 @@ func (d *down) removeClaims() error {
 			d.notef("volume %s/%s stays: pod %s uses it\n", c.namespace, c.name, pod)
 			continue
 		}
-		if err := claims.Remove(claimPath(d.store, c.namespace, c.name)); err != nil {
+		path := claimPath(d.store, c.namespace, c.name)
+		_, gone := os.Lstat(path)
+		if err := claims.Remove(path); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		if err := d.forget(c.namespace, c.name, &v1.PersistentVolumeClaim{}); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		d.printf("volume/%s removed\n", c.name)
+		if gone == nil {
+			d.printf("volume/%s removed\n", c.name)
+		}
 	}
 	return errors.Join(errs...)
 }

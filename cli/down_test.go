@@ -51,19 +51,22 @@ func TestDownTargets(t *testing.T) {
 		"claim.yaml": aPod + "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n",
 	}))
 	for _, test := range []struct {
-		name      string
-		args      []string
-		namespace string
-		all       bool
-		want      string
-		wantNotes string
-		wantErr   string
+		name        string
+		args        []string
+		namespace   string
+		all         bool
+		want        string
+		wantNotes   string
+		wantMissing int
+		wantErr     string
 	}{
 		{name: "a pod", args: []string{"web"}, want: "default/web"},
 		{name: "as kubectl writes it", args: []string{"pod/web"}, want: "default/web"},
 		{name: "of another namespace", args: []string{"web"}, namespace: "shop", want: "shop/web"},
-		{name: "one that is not there", args: []string{"nosuch", "web"}, want: "default/web", wantNotes: "pod/nosuch is not there; 'podrun ps -A' lists all\n"},
-		{name: "none that is there", args: []string{"nosuch"}, wantNotes: "pod/nosuch is not there; 'podrun ps -A' lists all\n"},
+		{name: "one that is not there", args: []string{"nosuch", "web"}, want: "default/web", wantMissing: 1},
+		{name: "none that is there", args: []string{"nosuch"}, wantMissing: 1},
+		{name: "with its namespace, as podrun writes it", args: []string{"pod/shop/web", "pods/web"}, want: "shop/web default/web"},
+		{name: "a manifest whose pod is not there", args: []string{"web.yaml"}, namespace: "empty", wantNotes: "pod/empty/web is not there; 'podrun ps -A' lists all\n"},
 		{name: "named twice", args: []string{"web", "pod/web", "web.yaml"}, want: "default/web"},
 		{name: "a manifest", args: []string{"web.yaml"}, want: "default/web"},
 		{name: "a manifest with a namespace", args: []string{"other.yaml"}, want: "shop/web"},
@@ -98,6 +101,9 @@ func TestDownTargets(t *testing.T) {
 			if strings.Join(got, " ") != test.want || notes.String() != test.wantNotes {
 				t.Errorf("got %v and notes %q, want %s and %q", got, notes.String(), test.want, test.wantNotes)
 			}
+			if len(d.missing) != test.wantMissing {
+				t.Errorf("got %v, want %d that are missing", d.missing, test.wantMissing)
+			}
 			if test.name == "a manifest with a claim" && !slices.Equal(d.claims, []claimRef{{"default", "data"}}) {
 				t.Errorf("got claims %v, want the manifest's", d.claims)
 			}
@@ -107,14 +113,14 @@ func TestDownTargets(t *testing.T) {
 
 func TestRemoveClaims(t *testing.T) {
 	s := newStore(t, "default/db")
-	for _, name := range []string{"data", "old"} {
+	for _, name := range []string{"data", "old"} { // and none of the name "never"
 		if err := os.MkdirAll(filepath.Join(claimPath(s, "default", name), "below"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var out bytes.Buffer
 	d := down{app: &app{Streams: Streams{Out: &out, Err: &out}}, options: &downOptions{volumes: true}, store: s}
-	d.claims = []claimRef{{"default", "old"}, {"default", "data"}, {"default", "old"}}
+	d.claims = []claimRef{{"default", "old"}, {"default", "data"}, {"default", "old"}, {"default", "never"}}
 	if err := d.removeClaims(); err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,10 @@ func eventsCommand(a *app) *cli.Command {
 				return errors.Join(err, unread)
 			}
 			events = slices.DeleteFunc(events, func(e v1.Event) bool { return !slices.Contains(wanted, e.Type) })
+			if len(events) == 0 && output == "" {
+				a.noteNone(namespace, all)
+				return unread
+			}
 			return errors.Join(a.printEvents(events, output, all), unread)
 		},
 	}
@@ -115,10 +119,6 @@ func (a *app) printEvents(events []v1.Event, output string, withNamespace bool) 
 	case "":
 	default:
 		return usagef("-o %q: want json or yaml", output)
-	}
-	if len(events) == 0 {
-		a.notef("No events found.\n")
-		return nil
 	}
 	w := tabwriter.NewWriter(a.Out, 0, 8, 3, ' ', 0)
 	head := []string{"LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"}

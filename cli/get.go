@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"podrun/state"
 )
@@ -54,7 +52,11 @@ func getCommand(a *app) *cli.Command {
 				if len(pods) == 0 && unread != nil {
 					return unread
 				}
-				return errors.Join(a.printPods(pods, o.output, o.all), unread)
+				if len(pods) == 0 && slices.Contains([]string{"", "wide"}, o.output) {
+					a.noteNone(o.namespace, o.all)
+					return nil
+				}
+				return errors.Join(a.printPods(pods, podsOutput{format: o.output, withNamespace: o.all, single: len(names) == 1}), unread)
 			}
 			g := getter{app: a, options: &o, store: store}
 			if g.kind = keptKindOf(kind); g.kind == nil {
@@ -128,7 +130,11 @@ func (g *getter) run(names []string) error {
 		if len(names) == 1 && unread != nil {
 			return unread
 		}
-		return errors.Join(g.encode(objects, len(names) == 1), unread)
+		var items []any
+		for _, o := range objects {
+			items = append(items, g.shown(o))
+		}
+		return errors.Join(g.encodeItems(items, len(names) == 1, g.options.output), unread)
 	case "name":
 		for _, o := range objects {
 			g.printf("%s/%s\n", kindName(o), o.GetName())
@@ -136,11 +142,7 @@ func (g *getter) run(names []string) error {
 		return unread
 	}
 	if len(objects) == 0 && unread == nil {
-		where := " in " + g.options.namespace + " namespace"
-		if g.options.all {
-			where = ""
-		}
-		g.notef("No resources found%s.\n", where)
+		g.noteNone(g.options.namespace, g.options.all)
 	}
 	if len(objects) == 0 {
 		return unread
@@ -252,32 +254,6 @@ func accessModes(modes []v1.PersistentVolumeAccessMode) string {
 		}
 	}
 	return strings.Join(short, ",")
-}
-
-// encode prints one object as itself, and several as a List, as kubectl does.
-func (g *getter) encode(objects []state.Object, single bool) error {
-	var items []any
-	for _, o := range objects {
-		items = append(items, g.shown(o))
-	}
-	var value any = map[string]any{"apiVersion": "v1", "kind": "List", "items": items, "metadata": map[string]any{}}
-	if single {
-		value = items[0]
-	} else if len(items) == 0 {
-		value = map[string]any{"apiVersion": "v1", "kind": "List", "items": []any{}, "metadata": map[string]any{}}
-	}
-	var data []byte
-	var err error
-	if g.options.output == "yaml" {
-		data, err = yaml.Marshal(value)
-	} else if data, err = json.MarshalIndent(value, "", "    "); err == nil {
-		data = append(data, '\n')
-	}
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", g.kind.called[0], err)
-	}
-	_, err = g.Out.Write(data)
-	return err
 }
 
 // shown is an object as the API shows it; a Secret with its keys and no value,

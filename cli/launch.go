@@ -111,6 +111,9 @@ func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
 			}
 			settled = nil
 		case <-timeout.C:
+			if done, err := l.lastLook(line); done {
+				return err
+			}
 			line.clear()
 			return fmt.Errorf("pod %s is not ready after %v and stays; it waits for %s%s%s", l.name(), l.options.timeout, l.expects(), l.lastWarning(), l.nextSteps(""))
 		case <-ctx.Done():
@@ -119,6 +122,9 @@ func (l *launch) wait(ctx context.Context, pause *sandbox.Pause) error {
 		}
 	}
 }
+
+// made: the pod is this up's own, not one that was there before.
+func (l *launch) made() bool { return !l.kept && !l.again }
 
 func (l *launch) name() string { return displayName(l.record.Pod) }
 
@@ -173,6 +179,25 @@ func (l *launch) completed() {
 	default:
 		l.printf("pod/%s completed\n", l.name())
 	}
+}
+
+// lastLook is for a time so short that no update has come in it: the pod may be
+// as wanted already.
+func (l *launch) lastLook(line *line) (done bool, err error) {
+	if l.status != nil || l.change != nil {
+		return false, nil
+	}
+	f, err := monitor.FindByName(l.store, l.record.Pod.Namespace, l.record.Pod.Name)
+	if err != nil || f.Lost() {
+		return false, nil
+	}
+	switch v, err := l.take(monitor.Update{Status: &f.Status.Status}, line); {
+	case err != nil || v == finished || v == failed:
+		return true, err
+	case v == arrived:
+		return true, l.running(line)
+	}
+	return false, nil
 }
 
 // take looks at one update. An error is the end of the waiting.
@@ -332,7 +357,7 @@ func (l *launch) interrupted() error {
 	switch {
 	case l.change != nil:
 		return &exitError{exitInterrupted, fmt.Errorf("interrupted: pod %s stays, and goes on with its change", l.name())}
-	case l.kept:
+	case !l.made():
 		return &exitError{exitInterrupted, fmt.Errorf("interrupted: pod %s was there before, and stays", l.name())}
 	}
 	l.notef("interrupted: taking pod %s down\n", l.name())

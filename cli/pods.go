@@ -18,9 +18,26 @@ func findPod(s *state.Store, namespace, name string) (*monitor.Found, error) {
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "pods/"), "pod/")
 	f, err := monitor.FindByName(s, namespace, name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no pod %q in namespace %q; 'podrun ps -A' lists all", name, namespace)
+		return nil, noPod(namespace, name)
 	}
 	return f, err
+}
+
+func noPod(namespace, name string) error {
+	return fmt.Errorf("there is no pod %q in namespace %q; 'podrun ps -A' lists all", name, namespace)
+}
+
+// hasEnded: no container of the pod will run again, though its monitor may be at work still.
+func hasEnded(p *v1.Pod) bool {
+	return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
+}
+
+// notRunning is the complaint of what needs a pod that runs.
+func notRunning(p *v1.Pod) error {
+	if hasEnded(p) {
+		return fmt.Errorf("pod %s has ended (%s): 'podrun up --replace' runs it again", displayName(p), p.Status.Phase)
+	}
+	return fmt.Errorf("pod %s does not run: 'podrun up' starts it again", displayName(p))
 }
 
 // defaultContainerAnnotation names the container that a command means when none is named.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
@@ -47,7 +46,11 @@ func psCommand(a *app) *cli.Command {
 				return unread
 			}
 			pods = slices.DeleteFunc(pods, func(p *v1.Pod) bool { return !selector(p) })
-			return errors.Join(a.printPods(pods, output, all || c.IsSet("namespace")), unread)
+			if len(pods) == 0 && slices.Contains([]string{"", "wide"}, output) {
+				a.noteNone(namespace, all)
+				return nil
+			}
+			return errors.Join(a.printPods(pods, podsOutput{format: output, withNamespace: all, single: c.NArg() == 1}), unread)
 		},
 	}
 }
@@ -98,27 +101,50 @@ func listPods(s *state.Store, namespace string, all bool, names []string) ([]*v1
 	return pods, errors.Join(unread...)
 }
 
-func (a *app) printPods(pods []*v1.Pod, output string, withNamespace bool) error {
-	switch output {
+// noteNone says that a list is empty, as kubectl does.
+func (a *app) noteNone(namespace string, all bool) {
+	if all {
+		a.notef("No resources found\n")
+		return
+	}
+	a.notef("No resources found in %s namespace.\n", namespace)
+}
+
+type podsOutput struct {
+	format        string
+	withNamespace bool
+	single        bool // one pod was named
+}
+
+func (a *app) printPods(pods []*v1.Pod, o podsOutput) error {
+	switch o.format {
 	case "json", "yaml":
-		return a.printList(pods, output)
+		var items []any
+		for _, p := range pods {
+			items = append(items, p)
+		}
+		return a.encodeItems(items, o.single, o.format)
 	case "name":
 		for _, p := range pods {
 			a.printf("pod/%s\n", p.Name)
 		}
 		return nil
 	case "", "wide":
-		return printTable(a.Out, pods, tableOptions{namespace: withNamespace, wide: output == "wide", now: time.Now()})
+		return printTable(a.Out, pods, tableOptions{namespace: o.withNamespace, wide: o.format == "wide", now: time.Now()})
 	}
-	return usagef("-o %q: want wide, json, yaml or name", output)
+	return usagef("-o %q: want wide, json, yaml or name", o.format)
 }
 
-func (a *app) printList(pods []*v1.Pod, format string) error {
-	list := v1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []v1.Pod{}}
-	for _, p := range pods {
-		list.Items = append(list.Items, *p)
+// encodeItems prints the one object that was asked for as itself, and all else as
+// a List, as kubectl does.
+func (a *app) encodeItems(items []any, single bool, format string) error {
+	if single && len(items) == 1 {
+		return a.encode(items[0], format)
 	}
-	return a.encode(list, format)
+	if items == nil {
+		items = []any{}
+	}
+	return a.encode(map[string]any{"apiVersion": "v1", "kind": "List", "items": items, "metadata": map[string]any{}}, format)
 }
 
 // encode prints an object of the API as json or yaml.

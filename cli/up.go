@@ -47,7 +47,7 @@ func upCommand(a *app) *cli.Command {
 			&cli.StringFlag{Name: "pull", Destination: &o.pull, Usage: "`POLICY` for all images: Always, IfNotPresent or Never, whatever the manifests say"},
 			&cli.StringSliceFlag{Name: "insecure", Destination: &o.insecure, Usage: "registry `HOST` that may speak plain http"},
 			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Destination: &o.timeout, Usage: "how long to wait until the pods are ready; they stay"},
-			&cli.BoolFlag{Name: "attach", Destination: &o.attach, Usage: "follow the logs; Ctrl-C takes the pods down"},
+			&cli.BoolFlag{Name: "attach", Destination: &o.attach, Usage: "follow the logs; Ctrl-C takes down the pods that this up has made"},
 			&cli.BoolFlag{Name: "replace", Destination: &o.replace, Usage: "take down pods of the same name first"},
 			&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Destination: &o.sysctls, Usage: "`SYSCTL` that a pod may set besides the safe ones, or a pattern that ends with *"},
 			&cli.Int64Flag{Name: "pod-max-pids", Destination: &o.maxPIDs, Usage: "most processes and threads of a pod, `N`; -1 is no limit (default: half of what the machine can have)"},
@@ -97,6 +97,7 @@ type up struct {
 	objects *manifest.Objects
 	records []*state.Record
 	missing map[string]manifest.Problems // by the displayed name of the pod
+	ended   []error                      // of the pods that have failed before this up
 }
 
 // newUp turns the pods into records.
@@ -161,9 +162,9 @@ func (u *up) run(ctx context.Context) error {
 	all.Wait()
 	tell()
 	if err := errors.Join(errs...); err != nil || !u.options.attach {
-		return err
+		return errors.Join(err, errors.Join(u.ended...))
 	}
-	return u.attach(ctx)
+	return u.attach(ctx, fresh)
 }
 
 // makeImagesPresent applies the pull policies of all pods that will be made.
@@ -224,11 +225,11 @@ func (u *up) settle(r *state.Record) (*launch, error) {
 	case f.Doomed(), f.Status.Stop != nil, u.options.replace:
 		return &launch{up: u, record: r, old: f}, nil
 	}
-	kept := f.Kept && !f.Status.Ended
+	kept := f.Kept && !f.Status.Ended && !hasEnded(f.Pod())
 	diff := pod.Differences(f.Record.Pod, r.Pod)
 	if len(diff) > 0 {
 		if errs := pod.CheckChange(f.Record.Pod, r.Pod); len(errs) > 0 || !kept && !f.Lost() {
-			return nil, changedError(name, diff, errs)
+			return nil, changedError(name, diff, errs, f)
 		}
 	}
 	switch {
@@ -243,6 +244,9 @@ func (u *up) settle(r *state.Record) (*launch, error) {
 		return &launch{up: u, record: f.Record, kept: true}, nil
 	}
 	u.printf("pod/%s unchanged (%s)\n", name, f.Status.Status.Phase)
+	if f.Status.Status.Phase == v1.PodFailed {
+		u.ended = append(u.ended, fmt.Errorf("pod %s has failed before, and stays: 'podrun up --replace' runs it again", name))
+	}
 	return nil, nil
 }
 

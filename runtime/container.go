@@ -112,6 +112,7 @@ func (s Streams) giveTo(p *libcontainer.Process) {
 var (
 	ErrCommandNotFound = errors.New("not found in the image")
 	ErrNotExecutable   = errors.New("permission denied: the file in the image is not executable")
+	ErrDirectory       = fmt.Errorf("%w: it is a directory", ErrNotExecutable)
 )
 
 // plain cuts libcontainer's chain, which crosses a process border as text, down
@@ -126,6 +127,8 @@ func plain(err error, program string) error {
 		return fmt.Errorf("exec %q: %w", program, ErrCommandNotFound)
 	case strings.Contains(text, fmt.Sprintf("exec: %q: permission denied", program)):
 		return fmt.Errorf("exec %q: %w", program, ErrNotExecutable)
+	case strings.Contains(text, fmt.Sprintf("exec: %q: is a directory", program)):
+		return fmt.Errorf("exec %q: %w", program, ErrDirectory)
 	}
 	return fmt.Errorf("start container init: %w", err)
 }
