@@ -120,11 +120,18 @@ func (p *parser) typeOf(v document.Value, assumed typeMeta) (typeMeta, bool) {
 	if missing {
 		return t, false
 	}
-	if _, list := listOf(t); list || slices.Contains(kindsByGroup()[group(t.APIVersion)], t.Kind) {
+	if _, list := listOf(t); list || slices.Contains(kindsByGroup()[group(t.APIVersion)], t.Kind) || custom(t) {
 		return t, true
 	}
 	p.add(unknownKind(v, t))
 	return t, false
+}
+
+// custom tells what a CustomResourceDefinition may have brought: ServiceMonitor of monitoring.coreos.com. Such a
+// group has a dot in its name. A kind that podrun reads is a slip there.
+func custom(t typeMeta) bool {
+	g := group(t.APIVersion)
+	return strings.Contains(g, ".") && kindsByGroup()[g] == nil && !slices.Contains(supportedKinds, t.Kind)
 }
 
 // unknownKind says what an apiVersion and kind that nothing is known of were probably meant to be.

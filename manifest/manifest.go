@@ -76,7 +76,11 @@ func Parse(sources []Source, o Options) (*Objects, error) {
 		problems = append(problems, p.problems.Sort()...)
 	}
 	if len(p.objects.Pods) == 0 && len(problems) == 0 {
+		kept := len(p.objects.ConfigMaps)+len(p.objects.Secrets)+len(p.objects.Claims) > 0
 		for _, s := range p.objects.Skipped {
+			if kept && templates[s.Kind] == "" { // what goes along with configuration
+				continue
+			}
 			problems = append(problems, Problem{Position: s.Position, Path: "kind", Text: unsupported(s.Kind)})
 		}
 	}
