@@ -59,6 +59,9 @@ func intersperse(program *cli.App, args []string) []string {
 			rest = separate(commands[i], rest)
 			hoisted, rest = partition(program.Flags, commands[i].Flags, rest)
 			global = append(global, hoisted...)
+			if help := leadingHelp(commands[i].Flags, rest); help != "" {
+				rest = []string{help} // the parser takes a word after it for the name of a command
+			}
 			break
 		}
 		commands = commands[i].Subcommands
@@ -85,6 +88,16 @@ func separate(c *cli.Command, args []string) []string {
 		}
 	}
 	return args
+}
+
+// leadingHelp is the flag among those before the arguments that asks for help.
+func leadingHelp(flags []cli.Flag, args []string) string {
+	for i := 0; i < len(args) && args[i] != "--"; i += width(flags, args[i]) {
+		if args[i] == "--help" || args[i] == "-h" {
+			return args[i]
+		}
+	}
+	return ""
 }
 
 // leadingFlags counts the words of args that are flags and their values.

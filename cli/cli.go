@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -122,7 +124,7 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.Out, format, ar
 func (a *app) notef(format string, args ...any) { fmt.Fprintf(a.Err, format, args...) }
 
 // Run executes one command line and returns the exit code. What goes wrong is
-// printed once, as `podrun: …`.
+// printed once, as `podrun: …`, each complaint on a line of its own.
 func Run(ctx context.Context, args []string, s Streams) int {
 	a := &app{Streams: s}
 	program := newProgram(a)
@@ -135,8 +137,10 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	if errors.As(err, &exit) {
 		code = exit.code
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintf(s.Err, "podrun: %s\n", text)
+	for _, e := range complaints(err) {
+		if text := e.Error(); text != "" {
+			fmt.Fprintf(s.Err, "podrun: %s\n", text)
+		}
 	}
 	return code
 }
@@ -193,8 +197,21 @@ func settle(c *cli.Command) {
 	c.OnUsageError = usageError
 	c.HideHelpCommand = true
 	c.UseShortOptionHandling = true
+	if c.ArgsUsage == "" && len(c.Subcommands) == 0 {
+		c.Action = withoutArguments(c.Action)
+	}
 	for _, sub := range c.Subcommands {
 		settle(sub)
+	}
+}
+
+// withoutArguments is an action that takes none.
+func withoutArguments(action cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.Args().Present() {
+			return usagef("%s takes no arguments, but got %q", strings.TrimPrefix(c.Command.HelpName, "podrun "), c.Args().First())
+		}
+		return action(c)
 	}
 }
 
@@ -202,15 +219,18 @@ func settle(c *cli.Command) {
 var habits = map[string]string{
 	"list": "ps", "apply": "up", "create": "up", "run": "up", "play": "up", "kube": "up", "start": "up",
 	"delete": "down", "stop": "down", "rm": "down", "kill": "down --force", "log": "logs",
+	"pod": "ps", "pods": "ps", "inspect": "describe", "top": "exec", "restart": "up --replace",
+	"configmap": "get configmap", "configmaps": "get configmap", "cm": "get configmap", "secret": "get secret", "secrets": "get secret", "pvc": "get pvc",
 	"images": "image ls", "pull": "image pull", "import": "image import", "load": "image load", "rmi": "image rm",
 }
 
 func usageError(c *cli.Context, err error, _ bool) error {
-	name := "podrun"
+	name, flags := "podrun", c.App.Flags
 	if c.Command != nil && c.Command.HelpName != "" {
 		name = c.Command.HelpName // with the commands that it is below
+		flags = slices.Concat(c.Command.Flags, flags)
 	}
-	return usagef("%w; see '%s --help'", err, name)
+	return usagef("%s; see '%s --help'", flagComplaint(flags, err.Error()), name)
 }
 
 func globalFlags(a *app) []cli.Flag {

@@ -76,23 +76,31 @@ func TestUsageErrors(t *testing.T) {
 	for _, test := range []struct{ line, want string }{
 		{"nosuch", `unknown command "nosuch"; 'podrun --help' lists them`},
 		{"--nosuch", "see 'podrun --help'"},
-		{"up --nosuch", "see 'podrun up --help'"},
+		{"up --nosuch", "there is no flag --nosuch; see 'podrun up --help'"},
+		{"ps -A=x", `-A "x": want true or false`},
+		{"image ls foo", `image ls takes no arguments, but got "foo"`},
+		{"version x", "version takes no arguments"},
+		{"volume prune x", "volume prune takes no arguments"},
+		{"inspect web", "use 'podrun describe'"},
+		{"image pull busybox Bad:::ref", `image "Bad:::ref": `},
+		{"image import nosuch.tar Bad:::ref", `image "Bad:::ref": `},
+		{"image import nosuch.tar x --change BOGUS=x", "want an instruction"},
 		{"image pull --nosuch x", "see 'podrun image pull --help'"},
 		{"up", "up needs a FILE"},
-		{"up " + pod + " --timeout soon", `invalid value "soon"`},
+		{"up " + pod + " --timeout soon", `--timeout "soon": want a duration such as 30s`},
 		{"up " + pod + " --pull Sometimes", "want Always, IfNotPresent or Never"},
 		{"get", "get needs a kind"},
 		{"get nosuch", "want configmap, secret, pvc or pod"},
 		{"get cm -o nosuch", "want wide, json, yaml or name"},
 		{"up " + filepath.Join(dir, "empty.yaml"), "empty.yaml"},
-		{"up " + pod + " --namespace", "flag needs an argument"},
-		{"down web -n", "flag needs an argument"},
-		{"ps web --root", "flag needs an argument"},
+		{"up " + pod + " --namespace", "flag --namespace needs an argument; see 'podrun up --help'"},
+		{"down web -n", "flag -n needs an argument"},
+		{"ps web --root", "flag --root needs an argument"},
 		{"validate", "validate needs a FILE"},
 		{"down", "down needs pods or manifests, or --all"},
 		{"down --all web", "down needs pods or manifests, or --all"},
 		{"down web --grace-period -2", "want a number of seconds from 0"},
-		{"down web --grace-period soon", `invalid value "soon"`},
+		{"down web --grace-period soon", `--grace-period "soon": want a whole number`},
 		{"exec", "exec needs a pod and a command"},
 		{"exec web", "exec needs a pod and a command"},
 		{"exec web --", "exec needs a pod and a command"},
@@ -141,6 +149,39 @@ func TestEmptyDirectories(t *testing.T) {
 	}
 	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
 		t.Errorf("the present directory has %v, %v", left, err)
+	}
+}
+
+// Whatever follows it, --help is answered.
+func TestHelpBeforeArguments(t *testing.T) {
+	s := newSession(t)
+	for _, line := range []string{"up --help x", "up x -h", "image pull x --help"} {
+		out, errs, code := s.run(nil, strings.Fields(line)...)
+		if code != 0 || errs != "" || !strings.Contains(out, "USAGE:") {
+			t.Errorf("podrun %s: got code %d, %q and %q", line, code, out, errs)
+		}
+	}
+}
+
+func TestComplaints(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{a, "a"},
+		{errors.Join(a, nil, errors.Join(b, c)), "a|b|c"},
+		{&exitError{exitUsage, errors.Join(a, b)}, "a|b"},
+		{fmt.Errorf("%w and %w", a, b), "a and b"},
+		{&exitError{code: 3}, ""},
+	} {
+		var got []string
+		for _, e := range complaints(test.err) {
+			got = append(got, e.Error())
+		}
+		if strings.Join(got, "|") != test.want {
+			t.Errorf("%v: got %q, want %q", test.err, got, test.want)
+		}
 	}
 }
 

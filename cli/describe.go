@@ -31,7 +31,10 @@ func describeCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			names := slices.DeleteFunc(c.Args().Slice(), func(n string) bool { return n == "pod" || n == "pods" })
+			names := c.Args().Slice()
+			if len(names) > 1 && (names[0] == "pod" || names[0] == "pods") { // as with kubectl; alone it is a name
+				names = names[1:]
+			}
 			pods, unread := listPods(store, namespace, all, names)
 			for i, p := range pods {
 				events, err := eventsOf(store, []*v1.Pod{p})

@@ -18,21 +18,61 @@ import (
 func differLines(list []pod.Difference) string {
 	var b strings.Builder
 	for _, d := range list {
-		fmt.Fprintf(&b, "  %s: %s -> %s\n", d.Path, show(d.Old), show(d.New))
+		old, updated := showBoth(d.Old, d.New)
+		fmt.Fprintf(&b, "  %s: %s -> %s\n", d.Path, old, updated)
 	}
 	return b.String()
 }
 
-// show is a value, if it is a short one.
+// Lengths of what is shown of a value, and of what it has in common with the other one.
+const (
+	longestShown  = 60
+	shownInCommon = 10
+)
+
+// showBoth shows two values as JSON; of long ones the part that differs, with a little of what is around it.
+func showBoth(old, updated any) (string, string) {
+	a, b := []rune(show(old)), []rune(show(updated))
+	if len(a) <= longestShown && len(b) <= longestShown {
+		return string(a), string(b)
+	}
+	same, end := 0, 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	for end < min(len(a), len(b))-same && a[len(a)-1-end] == b[len(b)-1-end] {
+		end++
+	}
+	from, after := max(0, same-shownInCommon), max(0, end-shownInCommon)
+	return excerpt(a, from, after), excerpt(b, from, after)
+}
+
+// excerpt is a text without what stands before from, and without so many runes at the end.
+func excerpt(text []rune, from, after int) string {
+	part, before, behind := text[from:len(text)-after], "", ""
+	if from > 0 {
+		before = "…"
+	}
+	if len(part) > longestShown {
+		part, after = part[:longestShown], 1
+	}
+	if after > 0 {
+		behind = "…"
+	}
+	return before + string(part) + behind
+}
+
 func show(v any) string {
 	if v == nil {
 		return "(unset)"
 	}
-	text, err := json.Marshal(v)
-	if err != nil || len(text) > 60 {
-		return "(long)"
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Sprint(v)
 	}
-	return string(text)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // changedError says why a pod cannot go on by another manifest.

@@ -17,9 +17,14 @@ func TestDifferLines(t *testing.T) {
 	updated.Labels = map[string]string{"app": "x"}
 	updated.Spec.Containers[0].Image = "busybox:2"
 	updated.Spec.Hostname = strings.Repeat("x", 61)
+	command := "echo '" + strings.Repeat("long ", 20)
+	old.Spec.Containers[0].Command = []string{"sh", command + "one" + strings.Repeat(" tail", 20)}
+	updated.Spec.Containers[0].Command = []string{"a > b && c", command + "three" + strings.Repeat(" tail", 20)}
 	want := `  metadata.labels: (unset) -> {"app":"x"}
+  spec.containers[0].command[0]: "sh" -> "a > b && c"
+  spec.containers[0].command[1]: …long long one tail tai… -> …long long three tail tai…
   spec.containers[0].image: "busybox:1" -> "busybox:2"
-  spec.hostname: (unset) -> (long)
+  spec.hostname: (unset) -> "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
 `
 	if got := differLines(pod.Differences(old, updated)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

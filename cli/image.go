@@ -62,6 +62,11 @@ func imagePullCommand(a *app) *cli.Command {
 			if !c.Args().Present() {
 				return usagef("image pull needs a REFERENCE, such as busybox or registry.example/app:1.2")
 			}
+			for _, reference := range c.Args().Slice() {
+				if _, err := image.Normalize(reference); err != nil {
+					return &exitError{exitUsage, err}
+				}
+			}
 			images, err := a.imageStore()
 			if err != nil {
 				return err
@@ -100,6 +105,9 @@ func imageImportCommand(a *app) *cli.Command {
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 2 {
 				return usagef("image import needs a FILE (- for standard input) and a REFERENCE")
+			}
+			if err := image.CheckImport(c.Args().Get(1), changes.Value()); err != nil {
+				return &exitError{exitUsage, err}
 			}
 			images, err := a.imageStore()
 			if err != nil {

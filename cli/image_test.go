@@ -101,6 +101,10 @@ func TestImageCommands(t *testing.T) {
 	if err := os.WriteFile(file, rootTar(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	text := filepath.Join(t.TempDir(), "pod.yaml")
+	if err := os.WriteFile(text, []byte(aPod), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	stdin, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
@@ -118,9 +122,11 @@ func TestImageCommands(t *testing.T) {
 		{[]string{"image", "pull"}, 2, "", "needs a REFERENCE"},
 		{[]string{"image", "pull", ref}, 0, ref + " sha256:", "done, 2.05kB"},
 		{[]string{"image", "pull", "--quiet", ref}, 0, "", ""},
-		{[]string{"image", "pull", ref + "x", "Bad"}, 1, "", "lower case"},
+		{[]string{"image", "pull", ref + "x", "Bad"}, 2, "", "lower case"},
 		{[]string{"image", "import", "-", "stdin:1", "--change", `CMD ["a, b"]`}, 0, "docker.io/library/stdin:1 sha256:", ""},
-		{[]string{"image", "import", file, "file:1", "--change", "NOPE x"}, 1, "", "unknown instruction"},
+		{[]string{"image", "import", file, "file:1", "--change", "NOPE x"}, 2, "", "unknown instruction"},
+		{[]string{"image", "load", text}, 1, "", "load " + text + ": the file is no tar archive"},
+		{[]string{"image", "import", "/dev/null", "empty:1"}, 1, "", "there is nothing to read"},
 		{[]string{"image", "import", file}, 2, "", "needs a FILE"},
 		{[]string{"image", "load", file}, 1, "", "podrun image import"},
 		{[]string{"image", "load", file + "x"}, 1, "", "no such file"},

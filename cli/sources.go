@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -163,6 +164,10 @@ func download(ctx context.Context, url string) ([]byte, error) {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
+		var named *neturl.Error // names the URL, too
+		if errors.As(err, &named) {
+			err = named.Err
+		}
 		return nil, fmt.Errorf("download %s: %w", url, err)
 	}
 	defer response.Body.Close()

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"podrun/manifest"
 )
 
 const aPod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers: [{name: a, image: busybox}]\n"
@@ -145,5 +147,29 @@ func TestLongNames(t *testing.T) {
 		if code != want {
 			t.Errorf("a name of %d bytes: got code %d and %q, want %d", length, code, errs, want)
 		}
+	}
+}
+
+func TestImageNames(t *testing.T) {
+	objects, err := manifest.Parse([]manifest.Source{{Name: "f", Data: []byte(`apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  initContainers:
+  - {name: a, image: "busybox:1"}
+  containers:
+  - name: b
+    image: "busybox:$TAG"
+  volumes:
+  - {name: v, image: {reference: "https://x/y"}}
+`)}}, manifest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := imageNames(objects, objects.Pods[0]).Error()
+	want := `f:9:12: spec.containers[0].image: "busybox:$TAG": not an image name; want [registry/]name[:tag][@sha256:digest]
+f:11:34: spec.volumes[0].image.reference: "https://x/y": an image name has no scheme: leave out https://`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -50,7 +50,7 @@ func upCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "attach", Destination: &o.attach, Usage: "follow the logs; Ctrl-C takes down the pods that this up has made"},
 			&cli.BoolFlag{Name: "replace", Destination: &o.replace, Usage: "take down pods of the same name first"},
 			&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Destination: &o.sysctls, Usage: "`SYSCTL` that a pod may set besides the safe ones, or a pattern that ends with *"},
-			&cli.Int64Flag{Name: "pod-max-pids", Destination: &o.maxPIDs, Usage: "most processes and threads of a pod, `N`; -1 is no limit (default: half of what the machine can have)"},
+			&cli.Int64Flag{Name: "pod-max-pids", Destination: &o.maxPIDs, DefaultText: "half of what the machine can have", Usage: "most processes and threads of a pod, `N`; -1 is no limit"},
 		},
 		Action: func(c *cli.Context) error {
 			files := named(c, &o.files)
@@ -65,6 +65,13 @@ func upCommand(a *app) *cli.Command {
 				return err
 			}
 			a.tellNotes(objects)
+			var badNames manifest.Problems
+			for _, p := range objects.Pods {
+				badNames = append(badNames, imageNames(objects, p)...)
+			}
+			if len(badNames) > 0 {
+				return &exitError{exitUsage, complaint{badNames}}
+			}
 			if len(objects.Pods) == 0 && len(objectsOf(objects)) == 0 {
 				return usagef("the manifest has no Pod to run, and nothing to keep for one")
 			}

@@ -28,6 +28,9 @@ func validateCommand(a *app) *cli.Command {
 			a.tellNotes(objects)
 			for _, p := range objects.Pods {
 				a.printf("pod/%s is valid\n", p.Name)
+				for _, n := range imageNames(objects, p) {
+					a.notef("note: %s\n", n.Error())
+				}
 				for _, m := range objects.Missing(p, manifest.References{}) {
 					a.notef("note: %s\n", m.Error())
 				}

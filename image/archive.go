@@ -82,6 +82,9 @@ func openTarball(file *os.File) (t *tarArchive, err error) {
 		if errors.Is(err, io.EOF) {
 			return t, nil
 		}
+		if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) && len(t.entries) == 0 {
+			return nil, errNoTar
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %w", err)
 		}

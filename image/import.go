@@ -54,6 +54,20 @@ func (s *Store) Import(ctx context.Context, r io.Reader, reference string, chang
 	return images[0], nil
 }
 
+// CheckImport is what Import says of a reference and changes before it reads anything.
+func CheckImport(reference string, changes []string) error {
+	if _, err := Normalize(reference); err != nil {
+		return err
+	}
+	var config v1.Config
+	for _, change := range changes {
+		if err := applyChange(&config, change); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Store) unpackImport(ctx context.Context, r io.Reader) (*tree, error) {
 	parent, err := os.MkdirTemp(s.path("tmp"), "import-")
 	if err != nil {
@@ -61,6 +75,9 @@ func (s *Store) unpackImport(ctx context.Context, r io.Reader) (*tree, error) {
 	}
 	dir := parent + ".tree"
 	t, err := unpack(ctx, dir, r)
+	if err == nil && t.archiveSize == 0 {
+		err = errors.New("there is nothing to read; want the tar of a root filesystem")
+	}
 	if rmErr := os.Remove(parent); err == nil {
 		err = rmErr
 	}

@@ -36,6 +36,9 @@ type tree struct {
 // with paths of 200 bytes pass.
 const maxHeaderBytes = 512 << 20
 
+// tarBlock is the size of the smallest header of a tar.
+const tarBlock = 512
+
 // headerOverhead is about what remembering one entry costs beside its strings.
 const headerOverhead = 256
 
@@ -61,6 +64,9 @@ func unpack(ctx context.Context, dir string, r io.Reader) (*tree, error) {
 	u := unpacker{root: dir, explicit: map[string]bool{}, free: free}
 	size, err := archive.Apply(ctx, dir, hashed, archive.WithFilter(u.filter), archive.WithConvertWhiteout(u.entry))
 	if err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) && length < tarBlock {
+			return nil, fmt.Errorf("%w: %w", errNoTar, err)
+		}
 		return nil, unpackError(err, dir)
 	}
 	// The archive ends before the stream does: padding belongs to the digest.
@@ -92,8 +98,13 @@ func unpackError(err error, dir string) error {
 	if errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("unpack to %s: %w; remove what is not needed with 'podrun image rm'", filepath.Dir(dir), err)
 	}
+	if errors.Is(err, tar.ErrHeader) {
+		return errNoTar
+	}
 	return fmt.Errorf("unpack: %w", err)
 }
+
+var errNoTar = errors.New("the file is no tar archive, plain or compressed with gzip or zstd")
 
 // freeSpace is what a layer may take, in bytes: a twentieth of what is free is
 // left to everybody else.

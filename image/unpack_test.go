@@ -194,11 +194,13 @@ func TestDecompress(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"cut gzip":    {gzipped(t, plain)[:40], "unexpected EOF"},
-		"cut tar":     {tarOf(t, file{name: "a", body: strings.Repeat("a", 1000)})[:600], "unexpected EOF"},
-		"no tar":      {bytes.Repeat([]byte("podrun"), 200), "invalid tar header"},
-		"xz":          {append(bytes.Clone(xzMagic), plain...), "decompress it first"},
-		"zstd window": {[]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xff, 0x01, 0x00, 0x00}, "window size exceeded"}, // 3.75 TiB of memory
+		"cut gzip":     {gzipped(t, plain)[:40], "unexpected EOF"},
+		"cut tar":      {tarOf(t, file{name: "a", body: strings.Repeat("a", 1000)})[:600], "unexpected EOF"},
+		"no tar":       {bytes.Repeat([]byte("podrun"), 200), "is no tar archive"},
+		"a short text": {[]byte("kind: Pod"), "is no tar archive"},
+		"nothing":      {nil, "there is nothing to read"},
+		"xz":           {append(bytes.Clone(xzMagic), plain...), "decompress it first"},
+		"zstd window":  {[]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xff, 0x01, 0x00, 0x00}, "window size exceeded"}, // 3.75 TiB of memory
 	} {
 		s := newStore(t)
 		if _, err := s.Import(t.Context(), bytes.NewReader(tt.data), "x", nil); err == nil || !strings.Contains(err.Error(), tt.want) {
