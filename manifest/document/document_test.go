@@ -31,6 +31,7 @@ func TestSyntax(t *testing.T) {
 		{"open quote", "x: 1\na: \"foo\nb: 2\n", "f:2:4: the quote \" that opens here is never closed"},
 		{"open quote in the first line", "a: ['it''s, b]\nb: 2\n", "f:1:5: the quote ' that opens here is never closed"},
 		{"open quote behind others", "x: 1\na: [\"b\\\"\", 'c', \"foo]\nb: 2\n", "f:2:17: the quote \" that opens here is never closed"},
+		{"open quote that the next one closes", "x: 1\na: \"foo\nb: \"bar\"\n", "f:3:1: did not find expected key: is the quote \" that line 2 opens never closed?"},
 		{"one bracket too many", "x: 1\na: [1, 2]]\nb: 3\n", "f:2:10: is there one ] too many?"},
 		{"one brace too many", "x:\n- a: {b: {}}}\n- c: 3\n", "f:2:13: is there one } too many?"},
 		{"at sign", "a: 1\nb: @x\n", "f:2:1: found character that cannot start any token: a text that begins with @, % or a backquote must be in quotes"},

@@ -127,6 +127,8 @@ func syntaxProblem(file string, data []byte, err error) Problem {
 		if at, bracket := surplusBracket(lines, line, text); at > 0 {
 			column = at
 			text = fmt.Sprintf("is there one %s too many?", bracket)
+		} else if at, quote := openQuote(lines, line-1); at > 0 {
+			text += fmt.Sprintf(": is the quote %s that line %d opens never closed?", quote, line-1)
 		} else {
 			text += ": does the indentation match the lines above?"
 		}
