@@ -411,8 +411,6 @@ func (m *monitor) watchPause() {
 	// What the death of pause makes fail is not the containers' fault: the life
 	// must not hold it against them.
 	m.abandon(errPauseDied)
-	if err := m.replaceSandbox(); err != nil {
-		fmt.Fprintf(os.Stderr, "podrun: replace the sandbox: %v\n", err)
-	}
+	m.keepReplacing()
 	os.Exit(1)
 }

@@ -114,6 +114,30 @@ func (m containers) missedExit(name string, number int) pod.Exit {
 	}
 }
 
+// The waits between the tries to replace a sandbox.
+const (
+	firstReplaceGap = 100 * time.Millisecond
+	lastReplaceGap  = 10 * time.Second
+)
+
+// keepReplacing replaces the sandbox, however often it takes: what is in the way
+// (a process that waits for a dead disk, a full one) may pass, and nobody else
+// keeps the pod. It gives up a pod that was removed by force.
+func (m *monitor) keepReplacing() {
+	for gap := firstReplaceGap; ; gap = min(2*gap, lastReplaceGap) {
+		err := m.replaceSandbox()
+		if err == nil {
+			return
+		}
+		fmt.Fprintf(os.Stderr, "podrun: replace the sandbox: %v\n", err)
+		if _, err := m.store.ReadRecord(m.uid()); errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		trimLog(os.Stderr, logFile(m.store, m.uid()))
+		time.Sleep(gap)
+	}
+}
+
 // replaceSandbox is what follows the death of pause: the containers end, and a
 // new pause with a new monitor goes on from the record. The lock and the
 // control socket go along, so that nobody sees the pod without a keeper.
