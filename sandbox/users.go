@@ -148,6 +148,10 @@ func at(fields []string, n int) string {
 	return ""
 }
 
+// longestLine bounds a line of the account files: a group with very many members
+// is longer than a Scanner takes by itself.
+const longestLine = 16 << 20
+
 func eachLine(path string, f func(fields []string)) error {
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -158,6 +162,7 @@ func eachLine(path string, f func(fields []string)) error {
 	}
 	defer file.Close()
 	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, longestLine)
 	for lines.Scan() {
 		f(strings.Split(lines.Text(), ":"))
 	}

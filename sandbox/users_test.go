@@ -3,6 +3,7 @@ package sandbox
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -40,6 +41,8 @@ func TestReserveUsers(t *testing.T) {
 func TestUsersOfTheMachine(t *testing.T) {
 	etc := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(etc, "passwd"), []byte("root:x:0:0::/:/bin/sh\nbroken\nodd:x:1879048200:5::/:/\n"), 0o644))
+	crowd := "all:x:1000:" + strings.Repeat("member,", 20000) + "\nlast:x:1879244807:\n"
+	must(t, os.WriteFile(filepath.Join(etc, "group"), []byte(crowd), 0o644))
 	must(t, os.WriteFile(filepath.Join(etc, "subgid"), []byte("web:1879113728:131072\n"), 0o644))
 	taken, err := accounts(etc)
 	must(t, err)
@@ -47,7 +50,8 @@ func TestUsersOfTheMachine(t *testing.T) {
 		firstUsers:                 true, // a user
 		firstUsers + UsersPerPod:   true, // sub-ids
 		firstUsers + 2*UsersPerPod: true,
-		firstUsers + 3*UsersPerPod: false,
+		firstUsers + 3*UsersPerPod: true, // a group
+		firstUsers + 4*UsersPerPod: false,
 	} {
 		if got := taken.meets(first); got != want {
 			t.Errorf("%d is taken: got %v, want %v", first, got, want)
