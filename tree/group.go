@@ -2,9 +2,7 @@ package tree
 
 import (
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -27,59 +25,59 @@ func Give(path string, gid int, onMismatch bool) error {
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer unix.Close(fd)
-	if onMismatch {
-		var root unix.Stat_t
-		if err := unix.Fstat(fd, &root); err != nil {
-			return &os.PathError{Op: "fstat", Path: path, Err: err}
-		}
-		const wanted = groupWrites | groupDirectory
-		if int(root.Gid) == gid && root.Mode&wanted == wanted {
-			return nil
-		}
+	if onMismatch && matches(fd, gid) {
+		return unix.Close(fd)
 	}
-	return changeDirectory(fd, path, gid)
+	g := giver{gid: gid}
+	g.walker = walker{base: path, enter: g.directory, leave: func(dir int) error {
+		return tolerate(GiveFile(dir, path, gid))
+	}}
+	return g.walk(fd)
 }
 
-// changeDirectory gives the directory's entries to the group, and then itself.
-func changeDirectory(fd int, path string, gid int) error {
-	// Reading goes through a descriptor of its own, which os.File may close.
-	again, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	dir := os.NewFile(uintptr(again), path)
-	names, err := dir.Readdirnames(-1)
-	dir.Close()
-	if err != nil {
+func matches(root, gid int) bool {
+	const wanted = groupWrites | groupDirectory
+	var stat unix.Stat_t
+	return unix.Fstat(root, &stat) == nil && int(stat.Gid) == gid && stat.Mode&wanted == wanted
+}
+
+type giver struct {
+	walker
+	gid int
+}
+
+// directory gives what is in the directory to the group, but for directories.
+func (g *giver) directory(dir int, _ *unix.Stat_t) ([]string, error) {
+	var below []string
+	err := g.readEntries(dir, func(name string) error {
+		isDir, err := g.entry(dir, name)
+		if isDir {
+			below = append(below, name)
+		}
 		return err
-	}
-	for _, name := range names {
-		err := changeEntry(fd, name, filepath.Join(path, name), gid)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // somebody removed it
-			return err
-		}
-	}
-	return tolerate(GiveFile(fd, path, gid))
+	})
+	return below, err
 }
 
-func changeEntry(dir int, name, path string, gid int) error {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err == nil {
-		defer unix.Close(fd)
-		return changeDirectory(fd, path, gid)
+// entry gives what is no directory, and tells of a directory. Nothing but a
+// directory is opened for more than its name: to open a device is to use it.
+func (g *giver) entry(dir int, name string) (isDir bool, err error) {
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil // somebody removed it
 	}
-	if !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
-		return &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	// Nothing but a directory is opened for more than its name: to open a device
-	// is to use it.
-	fd, err = unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
+		return false, g.complaint("open", name, err)
 	}
 	defer unix.Close(fd)
-	return tolerate(GiveFile(fd, path, gid))
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return false, g.complaint("fstat", name, err)
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return true, nil
+	}
+	return false, tolerate(GiveFile(fd, name, g.gid))
 }
 
 // tolerate lets a file be that forbids to be changed, or lies on what is mounted

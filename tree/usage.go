@@ -2,7 +2,6 @@ package tree
 
 import (
 	"errors"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -20,72 +19,59 @@ func Usage(path string) (int64, error) {
 	if err != nil {
 		return 0, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	var top unix.Stat_t
-	if err := unix.Fstat(fd, &top); err != nil {
-		unix.Close(fd)
-		return 0, &os.PathError{Op: "fstat", Path: path, Err: err}
-	}
-	c := counter{device: top.Dev, seen: map[uint64]bool{}, bytes: top.Blocks * blockSize}
-	err = c.directory(os.NewFile(uintptr(fd), path))
+	c := counter{seen: map[uint64]bool{}}
+	c.walker = walker{base: path, enter: c.directory}
+	err = c.walk(fd)
 	return c.bytes, err
 }
 
-const (
-	blockSize  = 512 // of st_blocks, whatever the file system's is (stat(2))
-	entryBatch = 512 // names read at once: a directory may hold millions
-)
+const blockSize = 512 // of st_blocks, whatever the file system's is (stat(2))
 
 type counter struct {
+	walker
 	device uint64
 	seen   map[uint64]bool // files with several names
 	bytes  int64
 }
 
-// directory counts what is in the directory, and closes it.
-func (c *counter) directory(dir *os.File) error {
-	defer dir.Close()
-	for {
-		names, err := dir.Readdirnames(entryBatch)
-		for _, name := range names {
-			if err := c.entry(dir, name); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+// directory counts the directory and what is in it that is no directory.
+func (c *counter) directory(dir int, stat *unix.Stat_t) ([]string, error) {
+	if len(c.stack) == 1 {
+		c.device = stat.Dev
 	}
+	if stat.Dev != c.device {
+		return nil, nil
+	}
+	c.bytes += stat.Blocks * blockSize
+	var below []string
+	err := c.readEntries(dir, func(name string) error {
+		isDir, err := c.entry(dir, name)
+		if isDir {
+			below = append(below, name)
+		}
+		return err
+	})
+	return below, err
 }
 
-func (c *counter) entry(dir *os.File, name string) error {
+// entry counts what is no directory, and tells of a directory.
+func (c *counter) entry(dir int, name string) (isDir bool, err error) {
 	var stat unix.Stat_t
-	err := unix.Fstatat(int(dir.Fd()), name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	err = unix.Fstatat(dir, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return &os.PathError{Op: "stat", Path: dir.Name() + "/" + name, Err: err}
+		return false, c.complaint("stat", name, err)
 	}
-	isDir := stat.Mode&unix.S_IFMT == unix.S_IFDIR
-	if stat.Dev != c.device || !isDir && c.seen[stat.Ino] {
-		return nil
-	}
-	if !isDir && stat.Nlink > 1 {
+	switch {
+	case stat.Dev != c.device || c.seen[stat.Ino]:
+		return false, nil
+	case stat.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return true, nil
+	case stat.Nlink > 1:
 		c.seen[stat.Ino] = true
 	}
 	c.bytes += stat.Blocks * blockSize
-	if !isDir {
-		return nil
-	}
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return nil // somebody has put something else in its place
-	}
-	if err != nil {
-		return &os.PathError{Op: "open", Path: dir.Name() + "/" + name, Err: err}
-	}
-	return c.directory(os.NewFile(uintptr(fd), dir.Name()+"/"+name))
+	return false, nil
 }
