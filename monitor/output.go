@@ -78,6 +78,11 @@ func (m *monitor) newOutput(a *attempt, c *v1.Container) (_ *output, _ runtime.S
 // oldOutput takes over the pipes of a container that another monitor started.
 func (m *monitor) oldOutput(a *attempt) (_ *output, err error) {
 	o := &output{m: m, id: a.id, ended: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
 	for i := range o.pipes {
 		for end, f := range pipeEnds(&o.pipes[i]) {
 			if *f, err = m.pause.Take(keptName(a.id, streams[i], end)); err != nil {
