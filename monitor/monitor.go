@@ -63,7 +63,7 @@ type monitor struct {
 	awaited sync.Map      // claims that others have, by the name that pause will keep them by
 	lives   chan struct{} // closed when there is a life
 	memory  *os.File      // the output positions of all containers
-	init    *sandbox.Init // of a shared PID namespace, or nil
+	init    *sandbox.Init // of a shared PID namespace, or nil; guarded by mu
 	users   *podUsers     // nil with the machine's users
 
 	unbuilt    bool        // build has failed for a pod that runs

@@ -32,6 +32,9 @@ func (m *monitor) sharePIDs() error {
 	if !m.sharesPIDs() {
 		return nil
 	}
+	if first := m.sharedInit(); first != nil && !first.Ended() {
+		return nil // it is watched since an earlier build
+	}
 	first, err := m.findInit()
 	if err != nil {
 		return err
@@ -51,9 +54,18 @@ func (m *monitor) sharePIDs() error {
 			return err
 		}
 	}
+	m.mu.Lock()
 	m.init = first
+	m.mu.Unlock()
 	go m.watchInit(first)
 	return nil
+}
+
+// sharedInit is nil without a shared namespace, and before it is made.
+func (m *monitor) sharedInit() *sandbox.Init {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.init
 }
 
 // findInit returns nil where there is none, or none that lives.
@@ -83,8 +95,8 @@ func (m *monitor) watchInit(first *sandbox.Init) {
 // pidNamespace is the one that a container joins: the shared one, or that of the
 // container which an ephemeral one looks into. It is empty for one of its own.
 func (m containers) pidNamespace(c *v1.Container) (string, error) {
-	if m.init != nil {
-		return sandbox.NamespacePath(m.init.PID, "pid"), nil
+	if first := m.sharedInit(); first != nil {
+		return sandbox.NamespacePath(first.PID, "pid"), nil
 	}
 	target := m.target(c.Name)
 	if target == "" || !m.ownPIDs() {
@@ -107,26 +119,28 @@ func (m containers) target(name string) string {
 
 // endInit ends all that is left in the shared namespace.
 func (m *monitor) endInit() error {
-	if m.init == nil {
+	first := m.sharedInit()
+	if first == nil {
 		return nil
 	}
-	return m.init.Kill()
+	return first.Kill()
 }
 
 // reapShared waits until the killed namespace is empty: its first process ends
 // when all others are reaped, which those do that this process would leave to the
 // machine's init only when that one comes round to it.
 func (m *monitor) reapShared() {
-	if m.init == nil {
+	first := m.sharedInit()
+	if first == nil {
 		return
 	}
 	for deadline := time.Now().Add(killTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		for pid := 1; pid > 0; pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil) {
-			if pid == m.init.PID {
+			if pid == first.PID {
 				return
 			}
 		}
-		if m.init.Ended() {
+		if first.Ended() {
 			return // an earlier monitor's child
 		}
 	}
