@@ -256,8 +256,12 @@ func accessModes(modes []v1.PersistentVolumeAccessMode) string {
 	return strings.Join(short, ",")
 }
 
-// shown is an object as the API shows it; a Secret with its keys and no value,
-// unless the values were asked for.
+// valuesLeftOut is the annotation of a Secret that was printed without its values.
+// up refuses it: it would empty the Secret that is kept.
+const valuesLeftOut = "podrun.dev/values-left-out"
+
+// shown is an object as the API shows it; a Secret without its data, unless the
+// values were asked for.
 func (g *getter) shown(o state.Object) any {
 	meta := metav1.TypeMeta{Kind: g.kind.kind, APIVersion: "v1"}
 	switch o := o.(type) {
@@ -266,9 +270,11 @@ func (g *getter) shown(o state.Object) any {
 	case *v1.Secret:
 		o.TypeMeta, o.StringData = meta, nil
 		if !g.options.values {
-			for key := range o.Data {
-				o.Data[key] = nil
+			o.Data = nil
+			if o.Annotations == nil {
+				o.Annotations = map[string]string{}
 			}
+			o.Annotations[valuesLeftOut] = "true"
 		}
 	case *v1.PersistentVolumeClaim:
 		o.TypeMeta = meta

@@ -85,6 +85,20 @@ func (a *app) keepObjects(s *state.Store, o *manifest.Objects) ([]state.Object, 
 	return list, nil
 }
 
+// refuseEmptied complains of Secrets that 'podrun get' printed without their values.
+func refuseEmptied(o *manifest.Objects) error {
+	var problems manifest.Problems
+	for _, s := range o.Secrets {
+		if _, marked := s.Annotations[valuesLeftOut]; marked {
+			problems = append(problems, o.ProblemAt(s, "metadata.annotations", "secret "+s.Name+" was printed without its values: 'podrun get secret "+s.Name+" -o yaml --show-values' prints them"))
+		}
+	}
+	if len(problems) > 0 {
+		return complaint{problems}
+	}
+	return nil
+}
+
 func planChanges(s *state.Store, o *manifest.Objects, list []state.Object) ([]change, error) {
 	var changes []change
 	var problems manifest.Problems
@@ -98,6 +112,9 @@ func planChanges(s *state.Store, o *manifest.Objects, list []state.Object) ([]ch
 		}
 		if err != nil {
 			return nil, err
+		}
+		if c, ok := object.(*v1.PersistentVolumeClaim); ok && c.Spec.VolumeName == c.Name { // as get shows it
+			c.Spec.VolumeName = old.(*v1.PersistentVolumeClaim).Spec.VolumeName
 		}
 		for _, e := range updateErrors(object, old) {
 			problems = append(problems, o.ProblemAt(object, e.Field, e.ErrorBody()))

@@ -191,11 +191,34 @@ func (a *app) tellNotes(o *manifest.Objects) {
 	for _, s := range o.Skipped {
 		a.notef("%s:%d: %s %q is skipped: podrun runs Pods\n", s.File, s.Line, s.Kind, s.Name)
 	}
+	var served []manifest.Note // the first of each object
 	for _, n := range o.Ignored {
+		if setByServer(n.Path) {
+			last := len(served) - 1
+			if last < 0 || served[last].File != n.File || slices.Contains(strings.Split(served[last].Path, ", "), n.Path) {
+				served = append(served, n)
+			} else {
+				served[last].Path += ", " + n.Path
+			}
+			continue
+		}
 		why := ""
 		if a.verbose {
 			why = ": " + n.Text
 		}
 		a.notef("%s: %s: has no meaning on one machine%s\n", n.Position, n.Path, why)
 	}
+	for _, n := range served {
+		a.notef("%s: %s: what only a server sets is ignored\n", n.Position, n.Path)
+	}
+}
+
+// setByServer: the field comes with what 'get -o yaml' prints.
+func setByServer(path string) bool {
+	switch path {
+	case "status", "metadata.uid", "metadata.resourceVersion", "metadata.generation", "metadata.selfLink", "metadata.creationTimestamp",
+		"metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds", "metadata.managedFields":
+		return true
+	}
+	return false
 }

@@ -113,6 +113,9 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := refuseEmptied(objects); err != nil {
+		return nil, err
+	}
 	u := &up{app: a, options: o, store: store, objects: objects, missing: map[string]manifest.Problems{}}
 	subnet6 := a.subnet6Of(store.Instance)
 	for _, p := range objects.Pods {

@@ -43,7 +43,14 @@ func Changed(old, updated *v1.Pod) *v1.Pod {
 	return p
 }
 
-// given is what a manifest gives of a pod.
+// meaningless are the fields of a pod's spec that mean nothing on one machine, but
+// for the tolerations, which may change on a cluster, too.
+var meaningless = []string{
+	"nodeName", "nodeSelector", "affinity", "topologySpreadConstraints", "schedulerName", "schedulingGroup", "priority", "priorityClassName",
+	"preemptionPolicy", "overhead", "serviceAccountName", "serviceAccount", "automountServiceAccountToken", "enableServiceLinks",
+}
+
+// given is what a manifest gives of a pod that means something here.
 func given(p *v1.Pod) any {
 	spec := p.Spec
 	spec.EphemeralContainers = nil
@@ -57,6 +64,9 @@ func given(p *v1.Pod) any {
 	var v any
 	if json.Unmarshal(data, &v) != nil {
 		return nil
+	}
+	if object, ok := v.(map[string]any)["spec"].(map[string]any); ok {
+		maps.DeleteFunc(object, func(name string, _ any) bool { return slices.Contains(meaningless, name) })
 	}
 	return v
 }

@@ -69,7 +69,7 @@ func TestCheckChange(t *testing.T) {
 		},
 			"spec.containers[0].name: containers may not be renamed or reordered\nspec.containers[1].name: containers may not be renamed or reordered"},
 		{"the grace period", func(p *v1.Pod) { p.Spec.TerminationGracePeriodSeconds = ptr(int64(1)) }, "spec.terminationGracePeriodSeconds" + mayNot},
-		{"what has no meaning here, but is as fixed", func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "ssd"} }, "spec.nodeSelector" + mayNot},
+		{"what has no meaning here", func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "ssd"} }, ""},
 		{"a command beside an image", func(p *v1.Pod) { p.Spec.Containers[0].Image, p.Spec.Containers[0].Command = "a:2", []string{"x"} }, "spec.containers[0].command" + mayNot},
 		{"a variable", func(p *v1.Pod) { p.Spec.Containers[0].Env = []v1.EnvVar{{Name: "A", Value: "b"}} }, "spec.containers[0].env" + mayNot},
 		{"a pull policy", func(p *v1.Pod) { p.Spec.Containers[1].ImagePullPolicy = v1.PullAlways }, "spec.containers[1].imagePullPolicy" + mayNot},
@@ -180,5 +180,16 @@ func TestChanged(t *testing.T) {
 		if d := Differences(updated, got); len(d) > 0 {
 			t.Errorf("%s: it still differs from the manifest: %v", test.why, d)
 		}
+	}
+}
+
+// What means nothing here is no change: `get pod -o yaml` prints a pod's node.
+func TestMeaninglessFieldsAreNoChange(t *testing.T) {
+	old := changeable()
+	updated := old.DeepCopy()
+	updated.Spec.NodeName, updated.Spec.SchedulerName, updated.Spec.ServiceAccountName = "node", "other", "robot"
+	updated.Spec.Priority, updated.Spec.NodeSelector = ptr(int32(1)), map[string]string{"disk": "ssd"}
+	if errs, diff := CheckChange(old, updated), Differences(old, updated); len(errs)+len(diff) > 0 {
+		t.Errorf("got %v and %v", errs, diff)
 	}
 }

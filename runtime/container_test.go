@@ -157,7 +157,7 @@ func TestCreateErrors(t *testing.T) {
 		{"not in $PATH", []string{"none"}, `exec "none": not found in the image's $PATH`, ErrCommandNotFound},
 		{"no such file", []string{"/bin/none"}, `exec "/bin/none": not found in the image`, ErrCommandNotFound},
 		{"no execute bit", []string{"/data/plain"}, `exec "/data/plain": permission denied: the file in the image is not executable`, ErrNotExecutable},
-		{"a directory", []string{"/data"}, "", nil},
+		{"a directory", []string{"/data"}, `exec "/data": permission denied: the file in the image is not executable: it is a directory`, ErrNotExecutable},
 	}
 	for _, test := range tests {
 		s := r.spec("")
