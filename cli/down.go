@@ -84,7 +84,9 @@ func (d *down) targets(ctx context.Context, args []string, namespaceSet bool) ([
 	}
 	var files, names []string
 	for _, arg := range args {
-		if looksLikeFile(arg) && !strings.HasPrefix(arg, "pod/") && !strings.HasPrefix(arg, "pods/") {
+		_, absent := os.Stat(arg) // nil: it is there
+		asPrinted := strings.HasPrefix(arg, "pod/") || strings.HasPrefix(arg, "pods/")
+		if looksLikeFile(arg) && (!asPrinted || absent == nil) {
 			files = append(files, arg)
 		} else {
 			names = append(names, strings.TrimPrefix(strings.TrimPrefix(arg, "pods/"), "pod/"))

@@ -46,9 +46,10 @@ func newStore(t *testing.T, names ...string) *state.Store {
 
 func TestDownTargets(t *testing.T) {
 	t.Chdir(inDirectory(t, map[string]string{
-		"web.yaml":   aPod,
-		"other.yaml": strings.Replace(aPod, "{name: web}", "{name: web, namespace: shop}", 1),
-		"claim.yaml": aPod + "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n",
+		"web.yaml":      aPod,
+		"other.yaml":    strings.Replace(aPod, "{name: web}", "{name: web, namespace: shop}", 1),
+		"pods/web.yaml": aPod,
+		"claim.yaml":    aPod + "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n",
 	}))
 	for _, test := range []struct {
 		name        string
@@ -69,6 +70,7 @@ func TestDownTargets(t *testing.T) {
 		{name: "a manifest whose pod is not there", args: []string{"web.yaml"}, namespace: "empty", wantNotes: "pod/empty/web is not there; 'podrun ps -A' lists all\n"},
 		{name: "named twice", args: []string{"web", "pod/web", "web.yaml"}, want: "default/web"},
 		{name: "a manifest", args: []string{"web.yaml"}, want: "default/web"},
+		{name: "a manifest in a directory of that name", args: []string{"pods/web.yaml"}, want: "default/web"},
 		{name: "a manifest with a namespace", args: []string{"other.yaml"}, want: "shop/web"},
 		{name: "a manifest with another namespace than -n", args: []string{"other.yaml"}, namespace: "back", wantErr: "back"},
 		{name: "a manifest without a namespace, and -n", args: []string{"web.yaml"}, namespace: "shop", want: "shop/web"},
