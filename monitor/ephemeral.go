@@ -76,6 +76,7 @@ func (m *monitor) addEphemeral(encoded []byte) error {
 		return fmt.Errorf("store the pod's record: %w", err)
 	}
 	m.changed.Store(p)
+	m.beginFollowing(m.stamps()) // before the container reads them
 	m.life.Update(p)
 	return nil
 }

@@ -75,7 +75,9 @@ type monitor struct {
 	changing sync.Mutex // of what replaces the record; taken before building
 	closed   bool       // nothing changes any more; guarded by changing and building
 
-	abandon context.CancelCauseFunc // ends the life and leaves the pod as it is
+	following sync.Once               // of the kept objects
+	ctx       context.Context         // ends with the life
+	abandon   context.CancelCauseFunc // ends the life and leaves the pod as it is
 
 	resting *time.Timer      // touched by the life's loop only
 	depart  func() departure // once
@@ -96,6 +98,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 		return err
 	}
 	ctx, m.abandon = context.WithCancelCause(ctx)
+	m.ctx = ctx
 	defer m.abandon(nil)
 	go m.serve()
 	go m.watchPause()
@@ -123,7 +126,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	if err != nil {
 		return err
 	}
-	go m.follow(ctx, seen)
+	m.beginFollowing(seen)
 	return m.live(ctx, status, alive)
 }
 

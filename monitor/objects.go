@@ -85,12 +85,17 @@ func (m *monitor) refresh() error {
 // has told, because whoever made it was killed: the kubelet's sync period.
 const followPeriod = time.Minute
 
-// follow lets the pod follow the kept objects when they are not as they were when
-// they were last looked at, until ctx ends. A pod that refers to none costs nothing.
-func (m *monitor) follow(ctx context.Context, seen string) {
-	if seen == "" {
-		return
+// beginFollowing lets the pod follow the kept objects from now on, if it does not
+// yet. A pod that refers to none costs nothing.
+func (m *monitor) beginFollowing(seen string) {
+	if seen != "" {
+		m.following.Do(func() { go m.follow(m.ctx, seen) })
 	}
+}
+
+// follow lets the pod follow the kept objects when they are not as they were when
+// they were last looked at, until ctx ends.
+func (m *monitor) follow(ctx context.Context, seen string) {
 	<-m.lives
 	tick := time.NewTicker(followPeriod)
 	defer tick.Stop()
@@ -110,7 +115,7 @@ func (m *monitor) follow(ctx context.Context, seen string) {
 // stamps change with the ConfigMaps and Secrets that the pod refers to. They are
 // empty where it refers to none.
 func (m *monitor) stamps() string {
-	names := manifest.NamesOf(&m.pod.Spec)
+	names := manifest.NamesOf(&m.current().Spec) // with ephemeral containers
 	var b strings.Builder
 	for _, name := range names.ConfigMaps {
 		fmt.Fprintf(&b, "%s %s\n", name, m.store.ObjectStamp(m.pod.Namespace, name, &v1.ConfigMap{}))

@@ -131,6 +131,34 @@ func TestFollow(t *testing.T) {
 			t.Errorf("the pod's directory is there again: %v", err)
 		}
 		m.pod = &v1.Pod{}
-		m.follow(context.Background(), m.stamps()) // returns
+		m.beginFollowing(m.stamps()) // it would never end
 	})
+}
+
+// An ephemeral container's objects are followed as those of the others, though
+// the pod had none before.
+func TestFollowEphemeral(t *testing.T) {
+	s := newStore(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	record := newRecord(s)
+	m := &monitor{store: s, record: record, pod: record.Pod.DeepCopy(), lives: make(chan struct{}), ctx: ctx}
+	m.life = pod.New(pod.Config{Pod: m.pod})
+	close(m.lives)
+	m.beginFollowing(m.stamps())
+	c := v1.EphemeralContainer{EphemeralContainerCommon: v1.EphemeralContainerCommon{Name: "debug", EnvFrom: []v1.EnvFromSource{{
+		ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "settings"}}}}}}
+	encoded, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.addEphemeral(encoded); err != nil {
+		t.Fatal(err)
+	}
+	m.following.Do(func() { t.Error("the pod follows nothing") })
+	before := m.stamps()
+	keepObject(t, s, settings("red"))
+	if now := m.stamps(); now == before {
+		t.Errorf("got stamps %q before and after a change", now)
+	}
 }
