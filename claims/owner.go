@@ -52,6 +52,9 @@ func Owner(dir string) (string, error) {
 	return string(uid), ignoreMissing(err)
 }
 
+// Disown makes the claim in the directory outlive its pods.
+func Disown(dir string) error { return ignoreMissing(os.Remove(filepath.Join(dir, ownerFile))) }
+
 // makeOwned makes the directory with its owner in it, at once.
 func makeOwned(dir, uid string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {

@@ -183,7 +183,8 @@ func (t Teardown) removeOwnClaims() error {
 		dir := filepath.Join(all, name)
 		lock, err := claims.Lock(dir, true, false)
 		if errors.Is(err, claims.ErrInUse) {
-			continue // by a pod that names it: it is an unused volume after that
+			failed = append(failed, t.disown(dir, name)) // a pod that names it has it
+			continue
 		}
 		if err != nil {
 			failed = append(failed, err)
@@ -202,4 +203,22 @@ func (t Teardown) removeOwnClaims() error {
 		failed = append(failed, claims.Remove(dir))
 	}
 	return errors.Join(failed...)
+}
+
+// disown makes a claim outlive its pod, which must not end it while another uses
+// it: it is a volume like others then. The mark beside the data goes last, by
+// which an interrupted removal is found again.
+func (t Teardown) disown(dir, name string) error {
+	var found v1.PersistentVolumeClaim
+	err := t.Store.ReadObject(t.Ref.Namespace, name, &found)
+	if err == nil && ownedBy(&found, types.UID(t.Ref.UID)) {
+		found.OwnerReferences = slices.DeleteFunc(found.OwnerReferences, func(o metav1.OwnerReference) bool {
+			return o.UID == types.UID(t.Ref.UID)
+		})
+		err = t.Store.WriteObject(&found)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return claims.Disown(dir)
 }
