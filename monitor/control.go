@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -84,7 +83,6 @@ type board struct {
 	final    *Update
 	life     *pod.Life
 	early    []Request // that came before there was a life
-	leaving  atomic.Bool
 	sending  sync.WaitGroup
 }
 

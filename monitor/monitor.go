@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -78,6 +77,7 @@ type monitor struct {
 	following sync.Once               // of the kept objects
 	ctx       context.Context         // ends with the life
 	abandon   context.CancelCauseFunc // ends the life and leaves the pod as it is
+	fate      atomic.Int32            // of the sandbox: undecided, leaving or replacing
 
 	resting *time.Timer      // touched by the life's loop only
 	depart  func() departure // once
@@ -102,6 +102,12 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	defer m.abandon(nil)
 	go m.serve()
 	go m.watchPause()
+	err = m.keep(ctx)
+	m.yield()
+	return err
+}
+
+func (m *monitor) keep(ctx context.Context) error {
 	status, err := m.resumeStatus()
 	if err != nil {
 		return err
@@ -301,6 +307,7 @@ func (m *monitor) save(p pod.Checkpoint) {
 // end is a pod's own end, or its stop: the sandbox goes, and after a stop the
 // record and all data too.
 func (m *monitor) end(outcome pod.Outcome) error {
+	m.yield()
 	s := m.readStatus()
 	s.Status, s.Ended = outcome.Status, true
 	if err := m.store.WriteStatus(m.uid(), s, state.Durable); err != nil {
@@ -311,6 +318,7 @@ func (m *monitor) end(outcome pod.Outcome) error {
 
 // unmake removes a pod that could not be made, and tells why.
 func (m *monitor) unmake(cause error) error {
+	m.yield()
 	s := m.readStatus()
 	s.NotMade = cause.Error()
 	if err := m.store.WriteStatus(m.uid(), s, state.Durable); err != nil {
@@ -349,6 +357,9 @@ func (m *monitor) teardown() Teardown {
 // in use when the sandbox is removed: it goes to the root cgroup, back to the
 // machine's mounts, and pause ends.
 func (m *monitor) leave() error {
+	if !m.fate.CompareAndSwap(undecided, leaving) {
+		select {} // watchPause ends this process
+	}
 	m.closeChanges()
 	m.mu.Lock()
 	for _, a := range m.attempts {
@@ -360,8 +371,11 @@ func (m *monitor) leave() error {
 	if err := d.leftCgroup; err != nil {
 		return err
 	}
-	m.board.leaving.Store(true)
-	if err := errors.Join(m.pause.Quit(), m.endInit()); err != nil {
+	quit := m.pause.Quit()
+	if quit != nil && m.orphaned() {
+		quit = nil
+	}
+	if err := errors.Join(quit, m.endInit()); err != nil {
 		return err
 	}
 	return errors.Join(unmountBelow(m.mountPlaces()...), <-d.detached)
@@ -395,25 +409,4 @@ func (m *monitor) departEarly() {
 		}
 	}
 	go m.depart()
-}
-
-var errPauseDied = errors.New("the pause process has died")
-
-// watchPause acts when pause has died: without it exits and output would be
-// lost. The containers end, as under a kubelet whose sandbox died, and the
-// monitor of the next sandbox, which is made here, goes by their restart policy.
-func (m *monitor) watchPause() {
-	died := make(chan os.Signal, 1)
-	signal.Notify(died, sandbox.PauseDied)
-	if os.Getppid() == m.pauseID { // else it died before anybody listened
-		<-died
-	}
-	if m.board.leaving.Load() {
-		return
-	}
-	// What the death of pause makes fail is not the containers' fault: the life
-	// must not hold it against them.
-	m.abandon(errPauseDied)
-	m.keepReplacing()
-	os.Exit(1)
 }

@@ -87,7 +87,7 @@ func (m *monitor) findInit() (*sandbox.Init, error) {
 // watchInit: its death ends all containers. It is the sandbox's death, as under a
 // kubelet, where pause is this process.
 func (m *monitor) watchInit(first *sandbox.Init) {
-	if first.Wait() == nil && !m.board.leaving.Load() && os.Getppid() == m.pauseID {
+	if first.Wait() == nil && m.fate.Load() != leaving && os.Getppid() == m.pauseID {
 		unix.Kill(m.pauseID, unix.SIGKILL)
 	}
 }

@@ -1,0 +1,59 @@
+package monitor
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"time"
+
+	"podrun/sandbox"
+)
+
+// What becomes of the sandbox is decided once: it ends with the pod, or it is
+// replaced because pause has died. Both at a time would undo each other.
+const (
+	undecided int32 = iota
+	leaving
+	replacing
+)
+
+// yield does not return where pause has died of itself: what failed with it is
+// not the pod's fault, and watchPause ends this process.
+func (m *monitor) yield() {
+	if m.fate.Load() != leaving && m.orphaned() {
+		select {}
+	}
+}
+
+// orphaned reports whether pause has ended. Its line is closed a moment before
+// the kernel gives its children to another.
+func (m *monitor) orphaned() bool {
+	if _, err := m.pause.Names(); err == nil {
+		return false
+	}
+	for deadline := time.Now().Add(killTimeout); os.Getppid() == m.pauseID && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	return os.Getppid() != m.pauseID
+}
+
+var errPauseDied = errors.New("the pause process has died")
+
+// watchPause acts when pause has died: without it exits and output would be
+// lost. The containers end, as under a kubelet whose sandbox died, and the
+// monitor of the next sandbox, which is made here, goes by their restart policy.
+func (m *monitor) watchPause() {
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, sandbox.PauseDied)
+	if os.Getppid() == m.pauseID { // else it died before anybody listened
+		<-died
+	}
+	if !m.fate.CompareAndSwap(undecided, replacing) {
+		return
+	}
+	// What the death of pause makes fail is not the containers' fault: the life
+	// must not hold it against them.
+	m.abandon(errPauseDied)
+	m.keepReplacing()
+	os.Exit(1)
+}
