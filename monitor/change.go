@@ -18,6 +18,15 @@ func (m *monitor) current() *v1.Pod {
 	return m.pod
 }
 
+// goOnBy makes it the current pod, with the addresses that a rebuild has found.
+func (m *monitor) goOnBy(p *v1.Pod) {
+	m.building.Lock()
+	defer m.building.Unlock()
+	now := m.current()
+	p.Status, p.Spec.NodeName = now.Status, now.Spec.NodeName
+	m.changed.Store(p)
+}
+
 var errEnded = errors.New("the pod has come to its end: 'podrun up' again")
 
 // closeChanges comes before the pod's files are removed: what came after would
@@ -56,8 +65,7 @@ func (m *monitor) change(encoded []byte) error {
 		return fmt.Errorf("store the pod's record: %w", err)
 	}
 	p := record.Pod.DeepCopy()
-	p.Status, p.Spec.NodeName = m.pod.Status, m.pod.Spec.NodeName
-	m.changed.Store(p)
+	m.goOnBy(p)
 	m.life.Update(p)
 	return m.refresh() // labels and annotations may be files
 }

@@ -75,7 +75,7 @@ func (m *monitor) addEphemeral(encoded []byte) error {
 	if err := m.store.WriteRecord(&record); err != nil {
 		return fmt.Errorf("store the pod's record: %w", err)
 	}
-	m.changed.Store(p)
+	m.goOnBy(p)
 	m.beginFollowing(m.stamps()) // before the container reads them
 	m.life.Update(p)
 	return nil

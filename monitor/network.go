@@ -43,7 +43,11 @@ func (m *monitor) addresses() error {
 		}
 		addrs = m.address.list()
 	}
-	st := &m.pod.Status
+	p := m.pod
+	if m.resumed { // others read it by now
+		p = m.current().DeepCopy()
+	}
+	st := &p.Status
 	st.HostIPs, st.PodIPs = nil, nil
 	for _, a := range machine {
 		st.HostIPs = append(st.HostIPs, v1.HostIP{IP: a.String()})
@@ -52,7 +56,10 @@ func (m *monitor) addresses() error {
 		st.PodIPs = append(st.PodIPs, v1.PodIP{IP: a.String()})
 	}
 	st.HostIP, st.PodIP = st.HostIPs[0].IP, st.PodIPs[0].IP
-	m.pod.Spec.NodeName = machineName()
+	p.Spec.NodeName = machineName()
+	if m.resumed {
+		m.changed.Store(p)
+	}
 	return nil
 }
 
