@@ -65,6 +65,7 @@ func serverUpdate(oldData, data []byte) *string {
 	}
 	keepPolicies(old.Spec.Containers, updated.Spec.Containers)
 	keepPolicies(old.Spec.InitContainers, updated.Spec.InitContainers)
+	keepMeaningless(&old.Spec, &updated.Spec)
 	podutil.DropDisabledPodFields(updated, old)
 	opts := podutil.GetValidationOptionsFromPodSpecAndMeta(&updated.Spec, &old.Spec, &updated.ObjectMeta, &old.ObjectMeta)
 	opts.ResourceIsPod = true
@@ -78,6 +79,17 @@ func serverUpdate(oldData, data []byte) *string {
 		text = text[:min(len(text), 300)]
 	}
 	return &text
+}
+
+// keepMeaningless undoes the change of what has no meaning on one machine: a server refuses it, podrun has nothing to
+// refuse. Tolerations have a rule of their own, which is the server's.
+func keepMeaningless(old, updated *core.PodSpec) {
+	updated.NodeName, updated.NodeSelector, updated.Affinity = old.NodeName, old.NodeSelector, old.Affinity
+	updated.TopologySpreadConstraints, updated.SchedulerName = old.TopologySpreadConstraints, old.SchedulerName
+	updated.SchedulingGroup, updated.Overhead = old.SchedulingGroup, old.Overhead
+	updated.Priority, updated.PriorityClassName, updated.PreemptionPolicy = old.Priority, old.PriorityClassName, old.PreemptionPolicy
+	updated.ServiceAccountName, updated.AutomountServiceAccountToken = old.ServiceAccountName, old.AutomountServiceAccountToken
+	updated.EnableServiceLinks = old.EnableServiceLinks
 }
 
 // keepPolicies undoes the default of a pull policy that went with another tag: kubectl sends what the manifest says.
