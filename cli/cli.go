@@ -19,6 +19,7 @@ import (
 
 	"podrun/netns"
 	"podrun/state"
+	"podrun/step"
 )
 
 // Streams are the three files that a command reads and writes.
@@ -195,6 +196,10 @@ func commands(a *app) []*cli.Command {
 // settle gives a command and those below it what the program has.
 func settle(c *cli.Command) {
 	c.OnUsageError = usageError
+	c.Before = func(*cli.Context) error {
+		step.As(strings.TrimPrefix(c.HelpName, "podrun "))
+		return nil
+	}
 	c.HideHelpCommand = true
 	c.UseShortOptionHandling = true
 	if c.ArgsUsage == "" && len(c.Subcommands) == 0 {

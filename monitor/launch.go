@@ -15,6 +15,7 @@ import (
 	"podrun/pod"
 	"podrun/sandbox"
 	"podrun/state"
+	"podrun/step"
 )
 
 // Launch claims the record's name, stores the record and starts the sandbox,
@@ -152,7 +153,7 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 			"podrun: monitor of " + r.Pod.Namespace + "/" + r.Pod.Name,
 			"--root", s.Root, "--run-root", s.RunRoot, "--log-dir", s.LogDir, "monitor", r.UID(),
 		},
-		Env: environment(os.Environ()),
+		Env: append(environment(os.Environ()), step.Environment()...),
 	}
 	if !r.Pod.Spec.HostNetwork {
 		c.Hostname = hostname(r.Pod)

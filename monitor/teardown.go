@@ -30,7 +30,7 @@ type Teardown struct {
 // killTimeout bounds the wait for killed processes.
 const killTimeout = 10 * time.Second
 
-type step struct {
+type part struct {
 	name string
 	do   func() error
 }
@@ -41,7 +41,7 @@ func (t Teardown) Sandbox() error {
 	if err := t.end(); err != nil {
 		return err
 	}
-	return together(t.sandboxSteps())
+	return together(t.sandboxParts())
 }
 
 // Alone is All for one who does not keep the pod. It holds the pod's lock, so
@@ -83,11 +83,11 @@ func (t Teardown) All() error {
 	if err := t.end(); err != nil {
 		return err
 	}
-	if err := together(append(t.sandboxSteps(),
-		step{"remove the logs", func() error { return removeAll(state.LogPath(t.LogDir, t.Ref)) }},
-		step{"remove the containers", func() error { return tree.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "containers")) }},
-		step{"remove the pod's claims", t.removeOwnClaims},
-		step{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
+	if err := together(append(t.sandboxParts(),
+		part{"remove the logs", func() error { return removeAll(state.LogPath(t.LogDir, t.Ref)) }},
+		part{"remove the containers", func() error { return tree.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "containers")) }},
+		part{"remove the pod's claims", t.removeOwnClaims},
+		part{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
 	)); err != nil {
 		return err
 	}
@@ -111,11 +111,11 @@ func (t Teardown) end() error {
 	return nil
 }
 
-// sandboxSteps do not depend on each other. The kernel takes some 20 ms to
+// sandboxParts do not depend on each other. The kernel takes some 20 ms to
 // remove a link, the longest of them.
-func (t Teardown) sandboxSteps() []step {
+func (t Teardown) sandboxParts() []part {
 	instance, uid := t.Store.Instance, t.Ref.UID
-	return []step{
+	return []part{
 		{"remove the sandbox's files", func() error { return removeAll(filesDir(t.Store, uid)) }},
 		{"disconnect the network", func() error { return t.Host.Detach(uid) }},
 		{"remove the cgroups", func() error {
@@ -125,11 +125,11 @@ func (t Teardown) sandboxSteps() []step {
 	}
 }
 
-// together does all steps at once, whatever becomes of one.
-func together(steps []step) error {
-	errs := make([]error, len(steps))
+// together does all parts at once, whatever becomes of one.
+func together(parts []part) error {
+	errs := make([]error, len(parts))
 	var all sync.WaitGroup
-	for i, s := range steps {
+	for i, s := range parts {
 		all.Go(func() {
 			if err := s.do(); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", s.name, err)

@@ -249,9 +249,9 @@ func TestLaunchOfATakenName(t *testing.T) {
 
 func TestTogetherDoesAllSteps(t *testing.T) {
 	done := make([]bool, 3)
-	steps := []step{}
+	steps := []part{}
 	for i := range done {
-		steps = append(steps, step{fmt.Sprintf("step %d", i), func() error {
+		steps = append(steps, part{fmt.Sprintf("step %d", i), func() error {
 			done[i] = true
 			if i == 1 {
 				return os.ErrPermission

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/step"
 )
 
 // Version of the files in a pod's directory. A reader refuses a later one.
@@ -87,6 +89,7 @@ func LogPath(dir string, ref Ref) string {
 
 // WriteRecord makes the pod's directory and stores its record durably.
 func (s *Store) WriteRecord(r *Record) error {
+	defer step.Change("write record")()
 	r.Version = Version
 	dir := s.PodDir(r.UID())
 	if err := os.MkdirAll(dir, 0o700); err != nil {
