@@ -15,7 +15,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # holds. All others try the kernel that is there, and do so each time.
 PURE := manifest|pod|probe|state
 
-.PHONY: help build demo test test-conformance lint bench fuzz test-vm clean
+.PHONY: help build demo test chaos test-conformance lint bench fuzz test-vm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -34,7 +34,13 @@ test: build ## run all tests, on this machine's kernel (as root)
 	@all=$$(go list -tags '$(TAGS)' ./...) && \
 	pure=$$(grep -E '^podrun/($(PURE))(/|$$)' <<<"$$all") && \
 	go test -tags '$(TAGS)' $$pure && \
-	go test -tags '$(TAGS)' -count=1 $$(grep -vxF "$$pure" <<<"$$all")
+	go test -tags '$(TAGS)' -count=1 $$(grep -vxF "$$pure" <<<"$$all" | grep -v '^podrun/chaos$$')
+
+chaos: ## break podrun and the machine around it, and count what is lost (as root)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "make chaos runs and kills pods: run it as root" >&2; exit 1; fi
+	@.ci/need test
+	@# In its own directory go test shows what a test prints.
+	cd chaos && go test -tags '$(TAGS)' -count=1 -timeout 40m
 
 # Kubernetes' own validation is a module of four hundred packages; building it takes a minute or two.
 test-conformance: ## compare validation with that of an API server, and values with those of a kubelet

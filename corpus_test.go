@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+
+	"podrun/ground"
 )
 
 // TestCorpus gives manifests of Kubernetes' documentation to `podrun validate`.
@@ -34,7 +36,7 @@ func TestCorpus(t *testing.T) {
 	} {
 		t.Run(filepath.Base(test.file), func(t *testing.T) {
 			dir := t.TempDir()
-			cmd := exec.Command(suite.binary, "--root", dir, "--run-root", dir, "--log-dir", dir, "validate", filepath.Join(root, test.file))
+			cmd := exec.Command(ground.Suite.Binary, "--root", dir, "--run-root", dir, "--log-dir", dir, "validate", filepath.Join(root, test.file))
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
 			if err != nil && !errors.As(err, &exit) {

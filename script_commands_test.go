@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"podrun/ground"
+
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
@@ -125,34 +127,10 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
 		// Outside of the ephemeral range, so that no connection takes it before the
 		// script does; by the number of the place, so that no other script does.
-		port, err := here(ts).freePort()
+		port, err := here(ts).FreePort()
 		ts.Check(err)
 		ts.Setenv(name, strconv.Itoa(port))
 	}
-}
-
-// portsEach is how many ports a place may use.
-const portsEach = 40
-
-func (p *place) freePort() (int, error) {
-	first := 20000 + portsEach*int(p.host.Subnet.Addr().As4()[2])
-	for p.ports < portsEach {
-		port := first + p.ports
-		p.ports++
-		if bindable(port) {
-			return port, nil
-		}
-	}
-	return 0, fmt.Errorf("no free port from %d to %d", first, first+portsEach-1)
-}
-
-func bindable(port int) bool {
-	l, err := net.Listen("tcp4", fmt.Sprintf(":%d", port))
-	if err != nil {
-		return false
-	}
-	l.Close()
-	return true
 }
 
 // listen ADDRESS answers every connection with a line until the script ends.
@@ -173,26 +151,17 @@ func listen(ts *testscript.TestScript, neg bool, args []string) {
 	}()
 }
 
-// uid finds the uid of a pod, NAMESPACE/NAME or NAME.
-func (p *place) uid(pod string) (string, error) {
-	namespace, name, ok := strings.Cut(pod, "/")
-	if !ok {
-		namespace, name = "default", pod
-	}
-	return p.store.Lookup(namespace, name)
-}
-
 // pids POD prints pid and start time of every process of the pod's containers,
 // for a comparison of before and after.
 func pids(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 1, "pids POD")
-	uid, err := here(ts).uid(args[0])
+	uid, err := here(ts).UID(args[0])
 	ts.Check(err)
-	all, err := processes()
+	all, err := ground.Processes()
 	ts.Check(err)
 	for _, q := range all {
-		if strings.Contains(q.cgroups, "/"+uid+"/") {
-			fmt.Fprintln(ts.Stdout(), q.pid, q.start)
+		if strings.Contains(q.Cgroups, "/"+uid+"/") {
+			fmt.Fprintln(ts.Stdout(), q.PID, q.Start)
 		}
 	}
 }
@@ -203,58 +172,24 @@ func pids(ts *testscript.TestScript, neg bool, args []string) {
 func signalProcess(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 3, "signal SIGNAL pause|monitor|CONTAINER POD")
 	number := unix.SignalNum("SIG" + args[0])
-	uid, err := here(ts).uid(args[2])
+	uid, err := here(ts).UID(args[2])
 	ts.Check(err)
 	usage(ts, number != 0, "signal SIGNAL: a name without SIG")
-	var target process
+	var target ground.Process
 	poll(ts, "10s", func() bool { // a monitor that was killed needs a moment to come back
-		all, err := processes()
+		all, err := ground.Processes()
 		ts.Check(err)
-		i := slices.IndexFunc(all, func(q process) bool { return q.is(args[1], uid, all) })
+		i := slices.IndexFunc(all, func(q ground.Process) bool { return q.Is(args[1], uid, all) })
 		if i >= 0 {
 			target = all[i]
 		}
 		return i >= 0
 	})
-	ts.Logf("process %d: %s", target.pid, target.title)
-	ts.Check(os.NewSyscallError("kill", unix.Kill(target.pid, number)))
+	ts.Logf("process %d: %s", target.PID, target.Title)
+	ts.Check(os.NewSyscallError("kill", unix.Kill(target.PID, number)))
 	if number == unix.SIGKILL {
-		poll(ts, "5s", target.ended)
+		poll(ts, "5s", target.Ended)
 	}
-}
-
-// ended tells whether the process and all of its threads have: the first may be
-// a zombie while others still hold the process's files.
-func (q process) ended() bool {
-	dir := filepath.Join("/proc", strconv.Itoa(q.pid))
-	now, err := readProcess(dir)
-	if err != nil || now.start != q.start {
-		return true
-	}
-	threads, err := os.ReadDir(filepath.Join(dir, "task"))
-	return now.state == "Z" && (err != nil || len(threads) == 1)
-}
-
-// is tells whether q has the role in the pod of uid.
-func (q process) is(role, uid string, all []process) bool {
-	if q.state == "Z" {
-		return false
-	}
-	own := strings.Contains(q.cgroups, "/"+uid+".sandbox")
-	pause := strings.HasPrefix(q.title, "podrun: pod ")
-	first := q.title == "/pause" // of a shared PID namespace
-	switch role {
-	case "pause":
-		return own && pause
-	case "monitor":
-		return own && !pause && !first
-	case "first":
-		return own && first
-	}
-	// A container's first process is a child of the pod's own ones.
-	return strings.Contains(q.cgroups, "/"+uid+"/"+role+".") && slices.ContainsFunc(all, func(parent process) bool {
-		return parent.pid == q.parent && strings.Contains(parent.cgroups, "/"+uid+".sandbox")
-	})
 }
 
 // readCgroup POD CONTAINER FILE... prints the first of the files that the
@@ -263,9 +198,9 @@ func (q process) is(role, uid string, all []process) bool {
 func readCgroup(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) >= 3, "cgroup POD CONTAINER|- FILE...")
 	p := here(ts)
-	uid, err := p.uid(args[0])
+	uid, err := p.UID(args[0])
 	ts.Check(err)
-	group := filepath.Join("podrun", p.store.Instance, uid)
+	group := filepath.Join("podrun", p.Store.Instance, uid)
 	if args[1] != "-" {
 		group = filepath.Join(group, args[1]+".*")
 	}
@@ -287,7 +222,7 @@ func readCgroup(ts *testscript.TestScript, neg bool, args []string) {
 // leakCheck wants that no pod of the script has left anything.
 func leakCheck(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 0, "leakcheck")
-	if left := here(ts).leaks(); len(left) > 0 {
+	if left := here(ts).Leaks(); len(left) > 0 {
 		ts.Fatalf("left on the machine:\n  %s", strings.Join(left, "\n  "))
 	}
 }

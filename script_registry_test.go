@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"podrun/ground"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -177,13 +179,13 @@ func save(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func testImage(text string) (v1.Image, error) {
-	base, err := tarball.LayerFromFile(suite.rootfs)
+	base, err := tarball.LayerFromFile(ground.Suite.Rootfs)
 	if err != nil {
 		return nil, err
 	}
 	var top bytes.Buffer
 	w := tar.NewWriter(&top)
-	if err := errors.Join(addFile(w, "text", text, 0o644), w.Close()); err != nil {
+	if err := errors.Join(ground.AddFile(w, "text", text, 0o644), w.Close()); err != nil {
 		return nil, err
 	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(top.Bytes())), nil })

@@ -117,10 +117,10 @@ func terminal(ts *testscript.TestScript, neg bool, args []string) {
 func buildCommand(ts *testscript.TestScript, name string, args []string) (*exec.Cmd, error) {
 	p := here(ts)
 	if name == "podrun" {
-		name = p.binary
+		name = p.Binary
 	}
 	cmd := exec.Command(name, args...)
-	cmd.Env = append(p.environment(), "TERM=xterm")
+	cmd.Env = append(p.Environment(), "TERM=xterm")
 	cmd.Dir = ts.MkAbs(".")
 	return cmd, cmd.Err
 }
