@@ -20,7 +20,7 @@ import (
 // attach follows the logs of all pods until they end or the user interrupts,
 // and takes down those that this up has made.
 func (u *up) attach(ctx context.Context, fresh []*launch) error {
-	out := logs.Shared(u.Out)
+	out := logs.Shared(logTo(u.Out))
 	var all sync.WaitGroup
 	failed := make([]error, len(u.records))
 	for i, r := range u.records {

@@ -119,10 +119,14 @@ func (a *app) subnet6Of(instance string) string {
 }
 
 // printf writes to standard output.
-func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.Out, format, args...) }
+func (a *app) printf(format string, args ...any) {
+	io.WriteString(a.Out, visible(fmt.Sprintf(format, args...)))
+}
 
 // notef writes to standard error.
-func (a *app) notef(format string, args ...any) { fmt.Fprintf(a.Err, format, args...) }
+func (a *app) notef(format string, args ...any) {
+	io.WriteString(a.Err, visible(fmt.Sprintf(format, args...)))
+}
 
 // Run executes one command line and returns the exit code. What goes wrong is
 // printed once, as `podrun: …`, each complaint on a line of its own.
@@ -140,7 +144,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	}
 	for _, e := range complaints(err) {
 		if text := e.Error(); text != "" {
-			fmt.Fprintf(s.Err, "podrun: %s\n", text)
+			fmt.Fprintf(s.Err, "podrun: %s\n", visible(text))
 		}
 	}
 	return code

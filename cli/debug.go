@@ -155,7 +155,7 @@ func (d *debugging) run(ctx context.Context) error {
 // printEnd shows what a container has said that ended before anybody could attach.
 func (d *debugging) printEnd(ctx context.Context, code int32) error {
 	o := logs.ReadOptions{Attempt: 0, Tail: logs.All}
-	err := logs.Read(ctx, filepath.Join(d.found.Record.LogPath(), d.container.Name), o, d.Out)
+	err := logs.Read(ctx, filepath.Join(d.found.Record.LogPath(), d.container.Name), o, logTo(d.Out))
 	if err == nil && code != 0 {
 		err = &exitError{code: int(code)}
 	}

@@ -120,7 +120,7 @@ func (a *app) printEvents(events []v1.Event, output string, withNamespace bool) 
 	default:
 		return usagef("-o %q: want json or yaml", output)
 	}
-	w := tabwriter.NewWriter(a.Out, 0, 8, 3, ' ', 0)
+	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 8, 3, ' ', 0)
 	head := []string{"LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"}
 	if withNamespace {
 		head = append([]string{"NAMESPACE"}, head...)
@@ -143,19 +143,4 @@ func lastSeen(e *v1.Event, now time.Time) string {
 		return last
 	}
 	return fmt.Sprintf("%s (x%d over %s)", last, e.Count, duration.HumanDuration(now.Sub(e.FirstTimestamp.Time)))
-}
-
-// printable keeps a message from taking the table apart. What a container printed
-// may hold what moves a terminal's cursor.
-func printable(message string) string {
-	message = strings.TrimSpace(message)
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0:
-			return '?'
-		}
-		return r
-	}, message)
 }

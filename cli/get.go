@@ -186,7 +186,7 @@ func (g *getter) find(names []string) ([]state.Object, error) {
 }
 
 func (g *getter) table(objects []state.Object) error {
-	w := tabwriter.NewWriter(g.Out, 0, 8, 3, ' ', 0)
+	w := tabwriter.NewWriter(visibleWriter{g.Out}, 0, 8, 3, ' ', 0)
 	head := g.kind.head
 	if g.options.output == "wide" {
 		head = slices.Concat(head, g.kind.wide)

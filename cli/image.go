@@ -200,7 +200,7 @@ func (a *app) printImagesJSON(list []*image.Image) error {
 	if list == nil {
 		list = []*image.Image{}
 	}
-	encoder := json.NewEncoder(a.Out)
+	encoder := json.NewEncoder(dataTo(a.Out))
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(list)
 }
@@ -209,7 +209,7 @@ func (a *app) printImagesJSON(list []*image.Image) error {
 const shortID = 12
 
 func (a *app) printImages(list []*image.Image) error {
-	w := tabwriter.NewWriter(a.Out, 0, 0, 3, ' ', 0)
+	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "REPOSITORY\tTAG\tIMAGE-ID\tCREATED\tSIZE")
 	for _, img := range list {
 		repository, tag := image.Split(img.Reference)

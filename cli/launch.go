@@ -295,8 +295,9 @@ func (l *launch) lastLines(container string, attempt int) {
 		return
 	}
 	l.notef("its last lines:\n")
+	out := logTo(l.Err)
 	for line := range strings.Lines(text.String()) {
-		l.notef("  %s", line)
+		fmt.Fprintf(out, "  %s", line)
 	}
 	if !strings.HasSuffix(text.String(), "\n") {
 		l.notef("\n")

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"sync"
 
-	"golang.org/x/term"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -22,7 +20,7 @@ var oneLine sync.Mutex
 
 func (a *app) newLine(p *v1.Pod) *line {
 	l := &line{pod: displayName(p)}
-	if f, ok := a.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if isTerminal(a.Err) {
 		l.app = a
 	}
 	return l
@@ -34,7 +32,7 @@ func (l *line) show(text string) {
 	}
 	oneLine.Lock()
 	defer oneLine.Unlock()
-	fmt.Fprintf(l.Err, "\r\x1b[Kpod/%s: %s", l.pod, text)
+	fmt.Fprintf(l.Err, "\r\x1b[Kpod/%s: %s", l.pod, printable(text))
 	l.shown = text
 }
 

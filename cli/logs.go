@@ -92,7 +92,7 @@ func (a *app) printLogs(ctx context.Context, s *state.Store, f *monitor.Found, o
 		}
 		names = []string{name}
 	}
-	out := logs.Shared(a.Out)
+	out := logs.Shared(logTo(a.Out))
 	followed := make([]error, len(names))
 	var following sync.WaitGroup
 	for i, name := range names {

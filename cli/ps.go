@@ -159,7 +159,7 @@ func (a *app) encode(object any, format string) error {
 	if err != nil {
 		return fmt.Errorf("encode %T: %w", object, err)
 	}
-	_, err = a.Out.Write(data)
+	_, err = dataTo(a.Out).Write(data)
 	return err
 }
 
@@ -170,7 +170,7 @@ type tableOptions struct {
 
 // printTable prints pods as `kubectl get pods` does, with the address.
 func printTable(out io.Writer, pods []*v1.Pod, o tableOptions) error {
-	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+	w := tabwriter.NewWriter(visibleWriter{out}, 0, 8, 3, ' ', 0)
 	row := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
 	head := []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP"}
 	if o.namespace {

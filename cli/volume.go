@@ -187,13 +187,13 @@ func volumeListCommand(a *app) *cli.Command {
 }
 
 func (a *app) printVolumesJSON(list []*namedVolume) error {
-	encoder := json.NewEncoder(a.Out)
+	encoder := json.NewEncoder(dataTo(a.Out))
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(list)
 }
 
 func (a *app) printVolumes(list []*namedVolume, withNamespace bool) error {
-	w := tabwriter.NewWriter(a.Out, 0, 0, 3, ' ', 0)
+	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 0, 3, ' ', 0)
 	if withNamespace {
 		fmt.Fprint(w, "NAMESPACE\t")
 	}
