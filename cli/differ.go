@@ -97,20 +97,12 @@ func (l *launch) applyChange(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode pod %s: %w", l.name(), err)
 	}
-	var answer monitor.Answer
-	err = monitor.Ask(ctx, l.store, l.record.UID(), monitor.Request{Pod: encoded}, func(u monitor.Update) bool {
-		if u.Answer != nil {
-			answer = *u.Answer
-		}
-		return u.Answer == nil
-	})
+	err = monitor.Tell(ctx, l.store, l.record.UID(), monitor.Request{Pod: encoded})
 	switch {
 	case errors.Is(err, monitor.ErrNoMonitor):
 		return fmt.Errorf("pod %s has come to its end meanwhile: 'podrun up' again", l.name())
 	case err != nil:
 		return fmt.Errorf("change pod %s: %w", l.name(), err)
-	case answer.Error != "":
-		return fmt.Errorf("change pod %s: %s", l.name(), answer.Error)
 	}
 	l.notef("pod %s goes on with another manifest:\n%s", l.name(), differLines(pod.Differences(l.record.Pod, l.change)))
 	return nil

@@ -224,22 +224,15 @@ func (a *app) tellPods(ctx context.Context, s *state.Store, kept []state.Object)
 }
 
 func refreshPod(ctx context.Context, s *state.Store, ref state.Ref) error {
-	var answer monitor.Answer
-	err := monitor.Ask(ctx, s, ref.UID, monitor.Request{Refresh: true}, func(u monitor.Update) bool {
-		if u.Answer != nil {
-			answer = *u.Answer
-		}
-		return u.Answer == nil
-	})
+	err := monitor.Tell(ctx, s, ref.UID, monitor.Request{Refresh: true})
+	var refused monitor.Refusal
 	switch {
-	case errors.Is(err, monitor.ErrNoMonitor):
-		return nil // it has ended, or reads the objects when it is started again
-	case err != nil:
-		return fmt.Errorf("pod %s does not follow: %w", displayRef(ref), err)
-	case answer.Error != "":
-		return fmt.Errorf("pod %s keeps what it had: %s", displayRef(ref), answer.Error)
+	case err == nil, errors.Is(err, monitor.ErrNoMonitor):
+		return nil // a pod without has ended, or reads the objects when it is started again
+	case errors.As(err, &refused):
+		return fmt.Errorf("pod %s keeps what it had: %w", displayRef(ref), err)
 	}
-	return nil
+	return fmt.Errorf("pod %s does not follow: %w", displayRef(ref), err)
 }
 
 // refersTo tells whether a pod uses one of the objects.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"podrun/thread"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -74,7 +76,7 @@ func mappedOverlay(owner Owner, lowers []string, dir, options string) (tree int,
 	if err != nil {
 		return -1, err
 	}
-	err = onOwnThread(func() error {
+	err = thread.Run(func() error {
 		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 			return os.NewSyscallError("unshare", err)
 		}

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"strings"
+
+	"podrun/thread"
 
 	"golang.org/x/sys/unix"
 )
@@ -130,7 +131,7 @@ func mountOverlay(lowers []string, target, dir string) error {
 	if len(options) >= os.Getpagesize() {
 		return fmt.Errorf("%d layers and the path %s do not fit into one page of mount options; use a shorter --root", len(lowers), dir)
 	}
-	return onOwnThread(func() error {
+	return thread.Run(func() error {
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return os.NewSyscallError("unshare", err)
 		}
@@ -187,23 +188,4 @@ func isOverlay(target string) (bool, error) {
 		return false, &os.PathError{Op: "statx", Path: target, Err: err}
 	}
 	return stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
-}
-
-// onOwnThread runs f on a thread that ends afterwards, since what f does to it
-// cannot be undone. The main thread never ends, and is /proc/self to others:
-// where f would run there, another goroutine runs it while this one keeps the
-// main thread busy.
-func onOwnThread(f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		goruntime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			result <- onOwnThread(f)
-			goruntime.UnlockOSThread()
-			return
-		}
-		result <- f()
-		// Still locked: the runtime ends the thread with the goroutine.
-	}()
-	return <-result
 }

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -18,30 +17,7 @@ func AddEphemeral(ctx context.Context, s *state.Store, uid string, c *v1.Ephemer
 	if err != nil {
 		return err
 	}
-	return request(ctx, s, uid, Request{Ephemeral: encoded})
-}
-
-// request sends what is answered once.
-func request(ctx context.Context, s *state.Store, uid string, r Request) error {
-	var refused error
-	answered := false
-	err := Ask(ctx, s, uid, r, func(u Update) bool {
-		if u.Answer == nil {
-			return true
-		}
-		answered = true
-		if u.Answer.Error != "" {
-			refused = errors.New(u.Answer.Error)
-		}
-		return false
-	})
-	switch {
-	case err != nil:
-		return err
-	case !answered:
-		return ErrNoMonitor
-	}
-	return refused
+	return Tell(ctx, s, uid, Request{Ephemeral: encoded})
 }
 
 // addEphemeral records the container and starts it. Asked again, by a client

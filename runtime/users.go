@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
+
+	"podrun/thread"
 
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
@@ -82,23 +83,12 @@ func (c *Container) whereRootIs(f func() error) error {
 	if _, err := os.Stat(rootfs); err == nil {
 		return f()
 	}
-	result := make(chan error, 1)
-	go func() {
-		goruntime.LockOSThread() // and never unlocked: the thread ends with its mounts
-		// The main thread never ends, and its mounts are what /proc/self shows. While
-		// it is locked here, the next try is on another.
-		if unix.Gettid() == unix.Getpid() {
-			defer goruntime.UnlockOSThread()
-			result <- c.whereRootIs(f)
-			return
-		}
+	return thread.Run(func() error {
 		if err := standIn(rootfs); err != nil {
-			result <- fmt.Errorf("make a place for the root file system: %w", err)
-			return
+			return fmt.Errorf("make a place for the root file system: %w", err)
 		}
-		result <- f()
-	}()
-	return <-result
+		return f()
+	})
 }
 
 // standIn makes an empty directory of that path in a mount namespace of the

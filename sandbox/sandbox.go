@@ -14,10 +14,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	goruntime "runtime"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"podrun/thread"
 
 	"golang.org/x/sys/unix"
 )
@@ -146,7 +147,7 @@ func NamespacePath(pause int, kind string) string {
 // InMounts calls f on a thread that is in the mount namespace of the given
 // file, so that a process which f starts is in it too. The thread ends with f.
 func InMounts(ns *os.File, f func() error) error {
-	return onDyingThread(func() error {
+	return thread.Run(func() error {
 		// A thread that shares its root and working directory cannot change
 		// its mount namespace (setns(2)).
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
@@ -157,22 +158,4 @@ func InMounts(ns *os.File, f func() error) error {
 		}
 		return f()
 	})
-}
-
-// onDyingThread calls f on a thread that ends with it: what f does to the thread
-// must not serve others.
-func onDyingThread(f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		goruntime.LockOSThread() // and never unlocked
-		// The main thread never ends, and it is what /proc/self shows of the
-		// process. While it is locked here, the next try is on another.
-		if unix.Gettid() == unix.Getpid() {
-			defer goruntime.UnlockOSThread()
-			result <- onDyingThread(f)
-			return
-		}
-		result <- f()
-	}()
-	return <-result
 }

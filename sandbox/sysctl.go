@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"podrun/thread"
+
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/node/util/sysctl"
@@ -162,7 +164,7 @@ func inIPC(pause, root int, f func() error) error {
 		return err
 	}
 	defer ns.Close()
-	return onDyingThread(func() error {
+	return thread.Run(func() error {
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWIPC); err != nil {
 			return os.NewSyscallError("setns", err)
 		}
