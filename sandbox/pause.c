@@ -41,6 +41,7 @@
 #include <unistd.h>
 
 #include "pause.h"
+#include "shed.h"
 
 enum { RETRY_DELAY = 1000 }; // milliseconds
 
@@ -434,44 +435,13 @@ static int block_signals(void)
 	return signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-// The number of files that pause may keep, a monitor open and a container see:
-// what container engines give, not what the caller's shell happens to have.
-static void raise_limits(void)
-{
-	struct rlimit files = {1 << 20, 1 << 20};
-	if (setrlimit(RLIMIT_NOFILE, &files) == 0)
-		return;
-	// fs.nr_open is lower, or the right to exceed the hard limit is missing.
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-}
-
-// drop_limits takes back what a shell or a CI job has limited for itself: how
-// long its processes run, what they write and how politely.
-static void drop_limits(void)
-{
-	static const int limits[] = {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS, RLIMIT_CORE};
-	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-		struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
-		if (setrlimit(limits[i], &none) != 0 && getrlimit(limits[i], &none) == 0) {
-			none.rlim_cur = none.rlim_max;
-			setrlimit(limits[i], &none);
-		}
-	}
-	setpriority(PRIO_PROCESS, 0, 0);
-}
-
 // detach leaves what belongs to the caller; the session was left by Start.
 static void detach(void)
 {
 	int fd;
-	raise_limits();
-	drop_limits();
+	shed();
 	if (chdir("/") != 0)
 		_exit(EXIT_USAGE);
-	umask(022);
 	prctl(PR_SET_NAME, "podrun-pause");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	syscall(SYS_close_range, self.users ? FIRST_FREE_FD : USERS_FD, ~0U, 0);
