@@ -2,52 +2,14 @@ package claims
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"podrun/fence"
 )
 
-// testRoot names the directory that holds everything the tests make.
-const testRoot = "PODRUN_CLAIMS_TEST_ROOT"
-
-// TestMain runs the tests in a mount namespace of their own, and finds from the
-// outside that no file is left.
-func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "the tests of claims mount file systems: run them as root")
-		os.Exit(1)
-	}
-	if os.Getenv(testRoot) != "" {
-		os.Exit(m.Run())
-	}
-	if err := inOwnNamespace(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func inOwnNamespace() error {
-	root, err := os.MkdirTemp("", "podrun-claims-")
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), testRoot+"="+root, "TMPDIR="+root)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
-	if err := cmd.Run(); err != nil {
-		return errors.Join(err, os.RemoveAll(root))
-	}
-	if err := os.Remove(root); err != nil {
-		return fmt.Errorf("the tests left files: %w", err)
-	}
-	return nil
-}
+func TestMain(m *testing.M) { fence.OwnMounts(m, "claims") }
 
 func must[T any](value T, err error) func(testing.TB) T {
 	return func(t testing.TB) T {

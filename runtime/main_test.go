@@ -5,12 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"podrun/fence"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -18,48 +19,7 @@ import (
 
 // The first process of a container is this program again: the package's init
 // sees to it.
-func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "the tests of runtime run containers: run them as root")
-		os.Exit(1)
-	}
-	dir, err := ownTemp()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	before := leftovers()
-	code := m.Run()
-	if after := leftovers(); !reflect.DeepEqual(before, after) {
-		fmt.Fprintf(os.Stderr, "left on the machine: %q, before the tests %q\n", after, before)
-		code = 1
-	} else {
-		os.RemoveAll(dir)
-	}
-	os.Exit(code)
-}
-
-// ownTemp is the directory of all that the tests make, so that their mounts can
-// be told from those of a user's pods.
-func ownTemp() (string, error) {
-	dir, err := os.MkdirTemp("", "podrun-runtime")
-	if err != nil {
-		return "", err
-	}
-	return dir, os.Setenv("TMPDIR", dir)
-}
-
-// ownMounts are those below ownTemp.
-func ownMounts() []string {
-	var own []string
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, os.TempDir()) {
-			own = append(own, line)
-		}
-	}
-	return own
-}
+func TestMain(m *testing.M) { fence.Around(m, "runtime", leftovers) }
 
 // cgroupTop keeps the tests' cgroups from those of real pods.
 var cgroupTop = fmt.Sprintf("/podrun-runtime-test%d", os.Getpid())
@@ -82,19 +42,9 @@ func leftovers() []string {
 	goruntime.GC() // closes what libcontainer leaves to finalizers
 	goruntime.GC()
 	time.Sleep(20 * time.Millisecond)
-	left := append(ownMounts(), cgroupDirs(cgroupTop)...)
-	for _, pid := range children() {
-		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		left = append(left, fmt.Sprintf("process %d: %.60q", pid, status))
-	}
-	files, _ := filepath.Glob("/proc/self/fd/*")
-	for _, file := range files {
-		target, err := os.Readlink(file)
-		if err == nil && !strings.HasPrefix(target, "anon_inode:[") && !strings.HasPrefix(target, "/sys/fs/cgroup") && target != "/" {
-			left = append(left, target)
-		}
-	}
-	return left
+	left := append(fence.Mounts(os.TempDir()), cgroupDirs(cgroupTop)...)
+	left = append(left, fence.Children()...)
+	return append(left, fence.Files("/", "/sys/fs/cgroup")...)
 }
 
 // rig is what a pod gives to its containers.

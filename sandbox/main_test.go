@@ -7,12 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"podrun/fence"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,46 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Args[0] == monitorTitle {
 		os.Exit(monitorMain(os.Args[1:]))
 	}
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "the tests of sandbox make namespaces and cgroups: run them as root")
-		os.Exit(1)
-	}
-	dir, err := ownTemp()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	before := leftovers()
-	code := m.Run()
-	if after := leftovers(); !reflect.DeepEqual(before, after) {
-		fmt.Fprintf(os.Stderr, "left on the machine: %q, before the tests %q\n", after, before)
-		code = 1
-	} else {
-		os.RemoveAll(dir)
-	}
-	os.Exit(code)
-}
-
-// ownTemp is the directory of all that the tests make, so that their mounts can
-// be told from those of a user's pods.
-func ownTemp() (string, error) {
-	dir, err := os.MkdirTemp("", "podrun-sandbox")
-	if err != nil {
-		return "", err
-	}
-	return dir, os.Setenv("TMPDIR", dir)
-}
-
-// ownMounts are those below ownTemp.
-func ownMounts() []string {
-	var own []string
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, os.TempDir()) {
-			own = append(own, line)
-		}
-	}
-	return own
+	fence.Around(m, "sandbox", leftovers)
 }
 
 // instance keeps the tests' cgroups from those of real pods.
@@ -71,22 +33,9 @@ var instance = fmt.Sprintf("test%d", os.Getpid())
 // leftovers are this process's mounts, children and descriptors, and cgroups of
 // the instance.
 func leftovers() []string {
-	left := append(ownMounts(), directories(filepath.Join(cgroupTop, instance))...)
-	children, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, file := range children {
-		data, _ := os.ReadFile(file)
-		for _, pid := range strings.Fields(string(data)) {
-			left = append(left, "process "+pid)
-		}
-	}
-	files, _ := filepath.Glob("/proc/self/fd/*")
-	for _, file := range files {
-		target, err := os.Readlink(file)
-		if err == nil && !strings.HasPrefix(target, "anon_inode:[") && target != "/sys/fs/cgroup" { // libcontainer's, opened once
-			left = append(left, target)
-		}
-	}
-	return left
+	left := append(fence.Mounts(os.TempDir()), directories(filepath.Join(cgroupTop, instance))...)
+	left = append(left, fence.Children()...)
+	return append(left, fence.Files("/sys/fs/cgroup")...) // libcontainer's, opened once
 }
 
 // box is a sandbox under test.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"podrun/fence"
+
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
@@ -94,12 +96,12 @@ func TestSubPath(t *testing.T) {
 				}
 				checkSame(t, binds[0].Source, filepath.Join(root, test.want))
 				again := must(set.Binds(c, "c-0"))(t)
-				if !slices.Equal(again, binds) || len(mountsBelow(filepath.Dir(s.Dir))) != 1 {
-					t.Errorf("again: got %v and mounts %q, want %v and one", again, mountsBelow(filepath.Dir(s.Dir)), binds)
+				if !slices.Equal(again, binds) || len(fence.Mounts(filepath.Dir(s.Dir))) != 1 {
+					t.Errorf("again: got %v and mounts %q, want %v and one", again, fence.Mounts(filepath.Dir(s.Dir)), binds)
 				}
 				ok(t, set.Release("c-0"))
 				ok(t, set.Release("c-0"))
-				if got := mountsBelow(filepath.Dir(s.Dir)); len(got) > 0 {
+				if got := fence.Mounts(filepath.Dir(s.Dir)); len(got) > 0 {
 					t.Errorf("after Release: got mounts %q", got)
 				}
 				if _, err := os.Stat(filepath.Dir(binds[0].Source)); !os.IsNotExist(err) {
@@ -166,7 +168,7 @@ func TestBindsLeaveNothingWhenOneFails(t *testing.T) {
 		_, err := set.Binds(container(v1.VolumeMount{Name: "data", MountPath: "/a", SubPath: "a"},
 			v1.VolumeMount{Name: "data", MountPath: "/b", SubPath: "../b"}), "c-0")
 		checkError(t, err, "must not contain '..'")
-		if got := mountsBelow(filepath.Dir(s.Dir)); len(got) > 0 {
+		if got := fence.Mounts(filepath.Dir(s.Dir)); len(got) > 0 {
 			t.Errorf("got mounts %q", got)
 		}
 		_, err = set.Binds(container(v1.VolumeMount{Name: "data", MountPath: "/a", SubPath: "a"}), "../c")

@@ -1,80 +1,25 @@
 package volumes
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
-	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/claims"
-	"podrun/tree"
+	"podrun/fence"
 )
 
-// testRoot names the directory that holds everything the tests make.
-const testRoot = "PODRUN_VOLUMES_TEST_ROOT"
-
-// TestMain runs the tests in a mount namespace of their own, and checks from
-// the outside that no file and no mount is left.
 func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "the tests of volumes mount file systems: run them as root")
-		os.Exit(1)
-	}
 	if dir := os.Getenv(refreshVariable); dir != "" {
 		fmt.Fprintln(os.Stderr, refreshForEver(dir))
 		os.Exit(1)
 	}
-	if os.Getenv(testRoot) != "" {
-		os.Exit(m.Run())
-	}
-	if err := inOwnNamespace(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func inOwnNamespace() error {
-	root, err := os.MkdirTemp("", "podrun-volumes-")
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), testRoot+"="+root, "TMPDIR="+root)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
-	if err := cmd.Run(); err != nil {
-		return errors.Join(err, tree.Remove(root))
-	}
-	if mounts := mountsBelow(root); len(mounts) > 0 {
-		return fmt.Errorf("left in the host's mount table: %q", mounts)
-	}
-	if err := os.Remove(root); err != nil {
-		return fmt.Errorf("the tests left files: %w", err)
-	}
-	return nil
-}
-
-// mountsBelow returns the mount points of this thread's namespace below a path.
-func mountsBelow(path string) []string {
-	table, err := os.ReadFile("/proc/thread-self/mountinfo")
-	if err != nil {
-		return []string{err.Error()}
-	}
-	var found []string
-	for line := range strings.Lines(string(table)) {
-		if point := strings.Fields(line)[4]; strings.HasPrefix(point, path) {
-			found = append(found, point)
-		}
-	}
-	return found
+	fence.OwnMounts(m, "volumes")
 }
 
 // inPod runs f in a mount namespace like a pod's, a slave of the tests' own,
@@ -135,7 +80,7 @@ func newSpec(t testing.TB, volumes ...v1.Volume) Spec {
 				t.Errorf("left in %s: %v", dir, left)
 			}
 		}
-		if mounts := mountsBelow(root); len(mounts) > 0 {
+		if mounts := fence.Mounts(root); len(mounts) > 0 {
 			t.Errorf("left mounted: %q", mounts)
 		}
 	})

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"podrun/fence"
+
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -26,13 +28,13 @@ func TestMountEveryKindTwice(t *testing.T) {
 		write(t, s.Dir+"/memory/kept", "2")
 		write(t, s.Claims+"/claim/data/kept", "3")
 		ok(t, os.Chmod(s.Dir+"/disk", 0o700)) // as PostgreSQL does to its data directory
-		mounts := mountsBelow(s.Dir)
+		mounts := fence.Mounts(s.Dir)
 		want := []string{s.Dir + "/memory", s.Dir + "/secret"}
 		if !slices.Equal(mounts, want) {
 			t.Errorf("got mounts %q, want %q", mounts, want)
 		}
 		must(Mount(s))(t) // a new monitor
-		if again := mountsBelow(s.Dir); !slices.Equal(again, mounts) {
+		if again := fence.Mounts(s.Dir); !slices.Equal(again, mounts) {
 			t.Errorf("after a second Mount: got mounts %q, want %q", again, mounts)
 		}
 		for path, want := range map[string]string{
@@ -68,7 +70,7 @@ func TestMountEveryKindTwice(t *testing.T) {
 			t.Errorf("size of the tmpfs: got %d, want %d", got, want)
 		}
 	})
-	if got := mountsBelow(s.Dir); len(got) > 0 {
+	if got := fence.Mounts(s.Dir); len(got) > 0 {
 		t.Errorf("mounts outside of the pod: %q", got)
 	}
 	ok(t, Remove(s.Dir))
@@ -227,7 +229,7 @@ func TestShm(t *testing.T) {
 		if again := must(Shm(pod, 0, 0))(t); again != path || read(t, path+"/kept") != "x" {
 			t.Errorf("a second Shm: got %s, want %s with its contents", again, path)
 		}
-		if got := mountsBelow(pod); !slices.Equal(got, []string{path}) {
+		if got := fence.Mounts(pod); !slices.Equal(got, []string{path}) {
 			t.Errorf("got mounts %q, want %q", got, path)
 		}
 		var stat unix.Statfs_t
