@@ -17,6 +17,7 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -76,6 +77,7 @@ func remove(parent, name string) error {
 	if err := tree.Remove(hidden); err != nil {
 		return err
 	}
+	defer step.Change("hide claim")()
 	if err := os.Rename(dir, hidden); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // ErrInUse says that a claim is used in a way that excludes the caller.
@@ -20,6 +22,7 @@ const lockFile = "lock"
 // Lock makes the directory of a claim and locks it for a user, or for the only user, until the returned file and every
 // copy of it is closed. Where that cannot be yet it waits, or else says ErrInUse.
 func Lock(dir string, alone, wait bool) (*os.File, error) {
+	defer step.Change("lock claim")()
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -53,7 +54,10 @@ func Owner(dir string) (string, error) {
 }
 
 // Disown makes the claim in the directory outlive its pods.
-func Disown(dir string) error { return ignoreMissing(os.Remove(filepath.Join(dir, ownerFile))) }
+func Disown(dir string) error {
+	defer step.Change("disown claim")()
+	return ignoreMissing(os.Remove(filepath.Join(dir, ownerFile)))
+}
 
 // makeOwned makes the directory with its owner in it, at once.
 func makeOwned(dir, uid string) error {
@@ -61,12 +65,15 @@ func makeOwned(dir, uid string) error {
 		return err
 	}
 	partial := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+"."+uid)
+	done := step.Change("make owned claim")
 	if err := os.Mkdir(partial, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(partial, ownerFile), []byte(uid), 0o600); err != nil {
 		return err
 	}
+	done()
+	defer step.Change("show owned claim")()
 	return os.Rename(partial, dir)
 }
 

@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // dockerUser is docker's chain for the rules of others, which it asks first and
@@ -17,6 +19,7 @@ const dockerUser = "DOCKER-USER"
 // are not its own. Without docker it does nothing. The rules are found again by
 // their owner.
 func Admit(conn *nftables.Conn, links, owner string) error {
+	defer step.Change("admit pods")()
 	return eachDockerUser(conn, func(c *nftables.Chain, rules []*nftables.Rule) error {
 		if len(owned(rules, owner)) > 0 {
 			return nil
@@ -33,6 +36,7 @@ func Admit(conn *nftables.Conn, links, owner string) error {
 
 // Retract removes what Admit has written.
 func Retract(conn *nftables.Conn, owner string) error {
+	defer step.Change("retract rules")()
 	return eachDockerUser(conn, func(_ *nftables.Chain, rules []*nftables.Rule) error {
 		for _, rule := range owned(rules, owner) {
 			if err := conn.DelRule(rule); err != nil {

@@ -10,6 +10,8 @@ import (
 	"podrun/thread"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Mount mounts a root filesystem at target, a directory: the image's layers,
@@ -168,6 +170,7 @@ func escapeOption(path string) string {
 }
 
 func mount(target, options string, flags uintptr) error {
+	defer step.Change("mount overlay")()
 	if err := unix.Mount("overlay", target, "overlay", flags, options); err != nil {
 		return &os.PathError{Op: "mount overlay", Path: target, Err: err}
 	}

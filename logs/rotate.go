@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"podrun/step"
 )
 
 // rotate makes the current file an old part of the log and begins a new one. It may be called again after a kill or an
@@ -28,6 +30,7 @@ func (w *Writer) rotate() error {
 	part := partPath(w.path, at.rotated)
 	// The name was not in use when it was chosen. If it is now, the file was renamed before the kill.
 	if _, err := os.Lstat(part); errors.Is(err, os.ErrNotExist) {
+		defer step.Change("rotate log")()
 		if err := os.Rename(w.path, part); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("rotate log: %w", err)
 		}
@@ -46,6 +49,7 @@ func (w *Writer) rotate() error {
 // removeExcess removes the oldest parts. What a kill or an error leaves over is tried again after the next rotation: it
 // is no reason to hold up the container.
 func (w *Writer) removeExcess(directory, current string) {
+	defer step.Change("remove old logs")()
 	old, err := oldParts(directory, current)
 	if err != nil {
 		return
@@ -69,6 +73,7 @@ func nextStamp(old []part, now time.Time) int64 {
 // Prune removes the logs in a container's directory of all attempts before the given one: the kubelet keeps the logs of a
 // container and of its previous attempt. It is idempotent.
 func Prune(directory string, attempt int) error {
+	defer step.Change("prune logs")()
 	names, err := readNames(directory)
 	if err != nil {
 		return err

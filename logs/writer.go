@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // The kubelet's defaults, containerLogMaxSize and containerLogMaxFiles.
@@ -229,9 +231,11 @@ func (w *Writer) round(s *scratch, source int, stream Stream, st stage) (empty, 
 	}
 	found := filledSome
 	if held < batchSize {
+		done := step.Change("fill stage")
 		if found, err = st.fill(source, batchSize-held); err != nil {
 			return false, false, err
 		}
+		done()
 	}
 	src, err := s.peek(st, batchSize)
 	if err != nil {
@@ -273,7 +277,9 @@ func (w *Writer) commit(s *scratch, st stage, out []byte) error {
 		if err != nil {
 			return err
 		}
+		done := step.Change("write log")
 		_, err = w.file.WriteAt(out, offset)
+		done()
 		return err
 	})
 	if err != nil {
@@ -293,9 +299,11 @@ func (w *Writer) commit(s *scratch, st stage, out []byte) error {
 
 // drain empties the stage down to what was not written, and ends the batch.
 func (w *Writer) drain(s *scratch, st stage, at place) error {
+	done := step.Change("drain stage")
 	if err := st.drain(int(s.null.Fd()), int(at.bytes)); err != nil {
 		return err
 	}
+	done()
 	at.phase, at.bytes = idle, 0
 	w.position.store(at)
 	return nil
@@ -349,6 +357,7 @@ func (w *Writer) locate() (int64, error) {
 
 // open opens the current file, and makes it if it is not there.
 func (w *Writer) open() error {
+	defer step.Change("open log")()
 	file, err := os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE, 0o640)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)

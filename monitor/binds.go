@@ -16,6 +16,7 @@ import (
 	"podrun/manifest"
 	"podrun/pod"
 	"podrun/runtime"
+	"podrun/step"
 	"podrun/volumes"
 )
 
@@ -75,6 +76,7 @@ func (m containers) mountsOf(c *v1.Container, id string, env []v1.EnvVar) ([]vol
 
 // ownFiles are those that the kubelet and containerd give every container.
 func (m containers) ownFiles(c *v1.Container, id string) ([]runtime.Bind, error) {
+	defer step.Change("make message file")()
 	message := m.messageFile(id)
 	f, err := os.OpenFile(message, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
@@ -118,6 +120,7 @@ func (m containers) imageVolumes(img *image.Image, id string) ([]runtime.Bind, e
 }
 
 func (m containers) fillVolume(dir, rootfs, path string) error {
+	defer step.Change("fill the volume of an image")()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"podrun/netns"
 	"podrun/sandbox"
+	"podrun/step"
 )
 
 // build makes what the containers share. Everything in it finds what is already
@@ -128,9 +129,11 @@ func unmountBelow(dirs ...string) error {
 					// Else the machine would lose what a container has mounted on its behalf.
 					unix.Mount("", point, "", unix.MS_PRIVATE|unix.MS_REC, "")
 				}
+				done := step.Change("unmount")
 				if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 					errs = append(errs, &os.PathError{Op: "unmount", Path: point, Err: err})
 				}
+				done()
 			}
 		}
 	}

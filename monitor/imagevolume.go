@@ -12,6 +12,7 @@ import (
 	"podrun/image"
 	"podrun/pod"
 	"podrun/state"
+	"podrun/step"
 )
 
 // imageVolumesOf are the image volumes that the container mounts. As under the
@@ -61,6 +62,7 @@ func (m *monitor) mountImageVolume(reference, volume string) (string, error) {
 	}
 	dir := imageVolumeDir(m.store, m.uid())
 	target := filepath.Join(dir, mountName(volume, img.ID))
+	defer step.Change("mount image volume")()
 	if err := os.MkdirAll(target, 0o700); err != nil {
 		return "", err
 	}

@@ -121,7 +121,9 @@ func openSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock *os
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	done := step.Change("make control socket")
 	control, err := listen(path)
+	done()
 	if err != nil {
 		return nil, fmt.Errorf("make the control socket: %w", err)
 	}
@@ -139,6 +141,7 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	if _, err := bandwidthOf(r.Pod); err != nil {
 		return nil, err
 	}
+	defer step.Change("make monitor log")()
 	log, err := os.OpenFile(logFile(s, r.UID()), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err

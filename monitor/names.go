@@ -13,6 +13,7 @@ import (
 	"podrun/dns"
 	"podrun/pod"
 	"podrun/state"
+	"podrun/step"
 )
 
 const (
@@ -88,6 +89,7 @@ func filesDir(s *state.Store, uid string) string { return filepath.Join(s.PodDir
 // writeFiles writes what is not there yet: containers may change their hosts file.
 func (m *monitor) writeFiles() error {
 	dir := filesDir(m.store, m.uid())
+	defer step.Change("write files of the pod")()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"podrun/runtime"
 	"podrun/sandbox"
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -78,16 +79,19 @@ func (m containers) removeUnknown(a *attempt) error {
 
 // removeRoot undoes prepare.
 func (m containers) removeRoot(id string) error {
+	defer step.Change("remove root")()
 	var err error
 	if m.volumes != nil {
 		err = m.volumes.Release(id)
 	}
 	dir := m.rootDir(id)
 	rootfs := m.rootfs(id)
+	done := step.Change("unmount root")
 	if err := unix.Unmount(rootfs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil &&
 		!errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return &os.PathError{Op: "unmount", Path: rootfs, Err: err}
 	}
+	done()
 	if m.users != nil {
 		if rerr := os.Remove(rootfs); !errors.Is(rerr, os.ErrNotExist) {
 			err = errors.Join(err, rerr)

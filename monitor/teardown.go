@@ -13,6 +13,7 @@ import (
 	"podrun/netns"
 	"podrun/sandbox"
 	"podrun/state"
+	"podrun/step"
 	"podrun/tree"
 	"podrun/volumes"
 )
@@ -70,9 +71,12 @@ func (t Teardown) Alone() error {
 
 // keep takes the pod's lock, in a run directory that it makes where it is missing.
 func keep(s *state.Store, uid string) (*os.File, error) {
+	done := step.Change("make run directory")
 	if err := os.MkdirAll(s.RunDir(uid), 0o700); err != nil {
 		return nil, err
 	}
+	done()
+	defer step.Change("take lock")()
 	return state.TryLock(lockPath(s, uid))
 }
 
@@ -131,6 +135,7 @@ func together(parts []part) error {
 	var all sync.WaitGroup
 	for i, s := range parts {
 		all.Go(func() {
+			defer step.Change(s.name)()
 			if err := s.do(); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -143,6 +148,7 @@ func together(parts []part) error {
 // removeAll removes a tree that no container writes to. Another teardown may be
 // at work on it.
 func removeAll(dir string) error {
+	defer step.Change("remove")()
 	err := os.RemoveAll(dir)
 	if errors.Is(err, unix.ENOTDIR) {
 		return nil // a part of its path is a file: it was never made

@@ -15,6 +15,7 @@ import (
 	"podrun/runtime"
 	"podrun/sandbox"
 	"podrun/state"
+	"podrun/step"
 	"podrun/volumes"
 )
 
@@ -98,10 +99,12 @@ func (m *monitor) makeStage() error {
 		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || overlaps(dir, used) {
 			continue
 		}
+		defer step.Change("make stage")()
 		if err := unix.Mount("podrun", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=1m,mode=755"); err != nil {
 			return &os.PathError{Op: "mount tmpfs", Path: dir, Err: err}
 		}
 		m.users.stage = stage
+		defer step.Change("make directory in stage")()
 		return os.Mkdir(stage, 0o711)
 	}
 	return fmt.Errorf("hostUsers: false needs a directory to mount on in the pod's mount namespace: none of %s exists and is unused by the pod; make one", strings.Join(stages, ", "))
@@ -156,6 +159,7 @@ func (m containers) rootfs(id string) string {
 
 // mountRoot mounts the image for an attempt.
 func (m containers) mountRoot(img *image.Image, id string) error {
+	defer step.Change("mount root")()
 	rootfs := m.rootfs(id)
 	if err := os.MkdirAll(rootfs, 0o755); err != nil {
 		return err

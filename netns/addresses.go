@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // The directory of addresses holds two symlinks a pod and one file:
@@ -106,9 +108,12 @@ func (h Host) claimed(uid string) (addr netip.Addr, owner string) {
 
 func (h Host) claim(lock *os.File, uid string, addr netip.Addr) error {
 	text := addr.String()
+	done := step.Change("note address")
 	if err := os.Symlink(text, h.file(uid)); err != nil {
 		return err
 	}
+	done()
+	defer step.Change("claim address")()
 	if err := os.Symlink(uid, h.file(text)); err != nil {
 		return err
 	}
@@ -132,10 +137,13 @@ func (h Host) Release(uid string) error {
 	}
 	defer lock.Close()
 	if addr, owner := h.claimed(uid); owner == uid {
+		done := step.Change("release address")
 		if err := os.Remove(h.file(addr.String())); err != nil {
 			return fmt.Errorf("release address: %w", err)
 		}
+		done()
 	}
+	defer step.Change("forget address")()
 	if err := os.Remove(h.file(uid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("release address: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Bandwidth limits a pod's link, in bits a second; 0: no limit.
@@ -33,6 +35,7 @@ const (
 // limit makes the link send no faster than the rate, in bits a second; 0 leaves it
 // as it is.
 func limit(h *netlink.Handle, index int, bits uint64) error {
+	defer step.Change("limit bandwidth")()
 	if bits == 0 {
 		return nil
 	}

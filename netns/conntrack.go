@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // A UDP flow that was already under way keeps the mapping of its first packet
@@ -27,6 +29,7 @@ func (f flows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 }
 
 func forget(family *family, f flows) error {
+	defer step.Change("forget connections")()
 	_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.InetFamily(family.number), f)
 	// EINVAL is what a kernel without CONFIG_NF_CT_NETLINK says. An interrupted dump
 	// has missed only flows that are younger than the rules.

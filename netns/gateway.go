@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Gateway has to be an address of the machine, but it is neither on the host
@@ -44,6 +46,7 @@ func (h Host) ensureGateway(handle *netlink.Handle, addr netip.Addr) error {
 	if addr.Is6() {
 		own.Flags, own.ValidLft = unix.IFA_F_NODAD, math.MaxUint32 // a PreferedLft of 0: deprecated
 	}
+	defer step.Change("set up gateway")()
 	err = handle.AddrReplace(link, own)
 	if addr.Is6() && errors.Is(err, unix.EACCES) { // made for IPv4 a moment ago, or for pods without IPv6
 		if err := writeSysctls(enableIPv6(name)); err != nil {
@@ -64,6 +67,7 @@ func (h Host) ensureGateway(handle *netlink.Handle, addr netip.Addr) error {
 }
 
 func (h Host) makeGateway(handle *netlink.Handle, name string) (netlink.Link, error) {
+	defer step.Change("make gateway")()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
 	attrs.HardwareAddr, _ = macs(name)

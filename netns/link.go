@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 const (
@@ -103,6 +105,7 @@ func (l *link) ensurePair() (int, error) {
 	pair := netlink.NewVeth(attrs)
 	pair.PeerName, pair.PeerHardwareAddr = podLink, l.podMAC
 	pair.PeerNamespace = netlink.NsFd(int(l.target.Fd()))
+	defer step.Change("make link")()
 	if err := l.host.LinkAdd(pair); err != nil {
 		return 0, fmt.Errorf("make link %s: %w", l.name, err)
 	}
@@ -144,6 +147,7 @@ func (l *link) uplinkMTU() int {
 }
 
 func (l *link) setUpHost(index int) error {
+	defer step.Change("set up link")()
 	h := l.host
 	if err := h.LinkSetUp(byIndex(index)); err != nil {
 		return fmt.Errorf("bring up: %w", err)
@@ -193,6 +197,7 @@ func (l *link) checkRoute(index int, to netip.Addr) error {
 
 // setUpPod runs inside the pod's namespace.
 func (l *link) setUpPod() error {
+	defer step.Change("set up link in the pod")()
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink socket: %w", err)
@@ -272,6 +277,7 @@ func (l *link) addGateway(h *netlink.Handle, index int, gateway netip.Addr) erro
 
 // deleteLink removes a link with its routes and neighbours; one that is gone is fine.
 func deleteLink(h *netlink.Handle, name string) error {
+	defer step.Change("delete link")()
 	found, err := h.LinkByName(name)
 	if isNotFound(err) {
 		return nil

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"podrun/firewall"
+	"podrun/step"
 )
 
 // rulesLock serialises changes of the table: what it holds is read first and
@@ -129,9 +130,11 @@ func (h Host) changeRules(after func(*nftables.Conn) error, f func(*rules, eleme
 			return fmt.Errorf("write firewall table %s: %w", r.table.Name, err)
 		}
 	}
+	done := step.Change("change rules")
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("write firewall table %s: %w", tableName(h.Instance), err)
 	}
+	done()
 	return after(conn)
 }
 

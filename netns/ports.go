@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // PortError says that a host port is taken.
@@ -71,6 +73,7 @@ func reserve(p Port) (*os.File, error) {
 }
 
 func bind(p Port) (*os.File, error) {
+	defer step.Change("reserve port")()
 	kind := unix.SOCK_STREAM
 	if p.protocol() == "UDP" {
 		kind = unix.SOCK_DGRAM

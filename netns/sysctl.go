@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"podrun/step"
 )
 
 // sysctl is one setting below /proc/sys/net of the calling thread's namespace.
@@ -33,6 +35,7 @@ func (s sysctl) write() error {
 }
 
 func writeSysctls(settings []sysctl) error {
+	defer step.Change("write sysctls")()
 	for _, s := range settings {
 		if err := s.write(); err != nil {
 			return err

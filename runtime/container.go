@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runc/libcontainer"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Streams are a container's standard files; without Stdin it reads the null
@@ -61,10 +63,12 @@ func Create(root string, s *Spec, std Streams) (_ *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
+	done := step.Change("make container")
 	lc, err := libcontainer.Create(root, s.ID, config)
 	if err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
+	done()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, lc.Destroy())
@@ -75,9 +79,12 @@ func Create(root string, s *Spec, std Streams) (_ *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
+	done = step.Change("write process of container")
 	if err := os.WriteFile(filepath.Join(dir, processFile), known, 0o600); err != nil {
 		return nil, err
 	}
+	done()
+	defer step.Change("start container")()
 	c := &Container{dir: dir, lc: lc}
 	if s.Container.TTY {
 		c.Console, err = withConsole(first, func() error { return lc.Start(first) })
@@ -184,9 +191,12 @@ func (c *Container) Start() (time.Time, error) {
 	}
 	if phase == Waiting {
 		now := time.Now()
+		done := step.Change("note release of container")
 		if err := os.WriteFile(file, []byte(now.Format(time.RFC3339Nano)), 0o600); err != nil {
 			return time.Time{}, err
 		}
+		done()
+		defer step.Change("release container")()
 		if err := c.lc.Exec(); err != nil {
 			return time.Time{}, fmt.Errorf("release container: %w", err)
 		}
@@ -241,6 +251,7 @@ func (c *Container) Phase() (Phase, error) {
 // no error. libcontainer's own Signal leaves out a process whose main thread has
 // ended.
 func (c *Container) Signal(s unix.Signal) error {
+	defer step.Change("signal container")()
 	w, err := c.NewWatch()
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
@@ -278,6 +289,7 @@ const endTimeout = 10 * time.Second
 
 // Destroy kills what is left of the container and removes its cgroup and state.
 func (c *Container) Destroy() error {
+	defer step.Change("destroy container")()
 	if err := c.Signal(unix.SIGKILL); err != nil {
 		return fmt.Errorf("kill container: %w", err)
 	}
@@ -295,8 +307,12 @@ func (c *Container) Destroy() error {
 // Discard removes the state directory of a container that was never wholly
 // created, whose processes and cgroup the caller has ended.
 func Discard(root, id string) error {
+	defer step.Change("discard container")()
 	return os.RemoveAll(filepath.Join(root, id))
 }
 
 // DiscardAll is Discard for all containers below root.
-func DiscardAll(root string) error { return os.RemoveAll(root) }
+func DiscardAll(root string) error {
+	defer step.Change("discard containers")()
+	return os.RemoveAll(root)
+}

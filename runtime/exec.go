@@ -11,6 +11,8 @@ import (
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/utils"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Command is one more process of a running container, with the user,
@@ -76,6 +78,7 @@ func (c *Container) start(e *Execution, cmd Command) (err error) {
 }
 
 func (c *Container) startExec(p *libcontainer.Process) error {
+	defer step.Change("start command")()
 	if err := c.whereRootIs(func() error { return c.lc.Start(p) }); err != nil {
 		reapStrays()
 		if phase, perr := c.Phase(); perr == nil && phase == Gone {

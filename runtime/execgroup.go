@@ -13,6 +13,8 @@ import (
 
 	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // execGroup is a cgroup below the container's that holds one command and all
@@ -62,6 +64,7 @@ func (c *Container) newExecGroup() (*execGroup, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer step.Change("make cgroup of a command")()
 	dir, err := os.MkdirTemp(base, execPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("make a cgroup for the command: %w", err)
@@ -96,6 +99,7 @@ func (c *Container) EndExecs() error {
 
 // kill ends all processes of the group and waits until they are gone.
 func (g *execGroup) kill() error {
+	defer step.Change("kill commands")()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delay := 200 * time.Microsecond
@@ -120,6 +124,7 @@ func (g *execGroup) killOnce() (left int) {
 	}
 	freezer := filepath.Join(g.dir, "freezer.state")
 	os.WriteFile(freezer, []byte("FROZEN"), 0)
+	defer step.Change("thaw commands")()
 	pids := g.members()
 	for _, pid := range pids {
 		g.killMember(pid)
@@ -161,6 +166,7 @@ func (g *execGroup) killMember(pid int) {
 // dissolve removes the group of a command that has ended. What the command has
 // left running stays in the container, whose own group it joins.
 func (g *execGroup) dissolve() {
+	defer step.Change("remove cgroup of a command")()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delay := 200 * time.Microsecond

@@ -8,6 +8,8 @@ import (
 
 	"github.com/opencontainers/runc/libcontainer/system"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Exit is how a process ended.
@@ -107,7 +109,10 @@ func pidfdReadable(fd int) bool {
 func (w *Watch) Peek() (Exit, error) { return w.waitid(unix.WEXITED | unix.WNOHANG | unix.WNOWAIT) }
 
 // Reap ends the zombie, once its exit is stored.
-func (w *Watch) Reap() { w.waitid(unix.WEXITED | unix.WNOHANG) }
+func (w *Watch) Reap() {
+	defer step.Change("reap container")()
+	w.waitid(unix.WEXITED | unix.WNOHANG)
+}
 
 // Close stops watching.
 func (w *Watch) Close() error { return w.file.Close() }

@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/manager"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Cgroup paths are absolute, the same in every hierarchy, and carry the
@@ -51,12 +53,14 @@ func NewCgroup(path string, r *cgroups.Resources) (*Cgroup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the cgroup hierarchies: %w", err)
 	}
+	defer step.Change("make cgroup")()
 	if err := apply(m); err != nil {
 		return nil, fmt.Errorf("make cgroup %s: %w", path, err)
 	}
 	r.SkipDevices = true // the containers' own groups say which devices they may use
 	c := &Cgroup{path: path, manager: m}
 	if set {
+		defer step.Change("limit new cgroup")()
 		if err := m.Set(r); err != nil {
 			return nil, errors.Join(fmt.Errorf("limit cgroup %s: %w", path, err), RemoveCgroup(path))
 		}
@@ -66,6 +70,7 @@ func NewCgroup(path string, r *cgroups.Resources) (*Cgroup, error) {
 
 // LimitCgroup changes the limits of a group that is there: those that r has.
 func LimitCgroup(path string, r *cgroups.Resources) error {
+	defer step.Change("limit cgroup")()
 	m, err := manager.New(&cgroups.Cgroup{Path: path, Resources: r})
 	if err != nil {
 		return fmt.Errorf("find the cgroup hierarchies: %w", err)
@@ -161,6 +166,7 @@ func Warm() {
 // JoinLeaf moves the calling process into the group, where it is not there yet.
 // Like Warm it makes the kernel ready for the moves that follow.
 func JoinLeaf(path string) error {
+	defer step.Change("join cgroup")()
 	own, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
 	if err != nil {
 		return fmt.Errorf("find own cgroups: %w", err)
@@ -180,6 +186,7 @@ func JoinLeaf(path string) error {
 // LeaveCgroup moves the calling process from the given group to the root of
 // each hierarchy, so that the group can be removed.
 func LeaveCgroup(path string) error {
+	defer step.Change("leave cgroup")()
 	for _, dir := range directories(path) {
 		file := filepath.Join(strings.TrimSuffix(dir, path), "cgroup.procs")
 		if err := os.WriteFile(file, []byte("0"), 0); err != nil {
@@ -199,6 +206,7 @@ const killRounds = 200
 // hierarchy, and waits until nothing is left, at most for the given time.
 // A group that does not exist is empty.
 func KillCgroup(path string, wait time.Duration) error {
+	defer step.Change("kill cgroup")()
 	deadline := time.Now().Add(wait)
 	delay := 500 * time.Microsecond
 	for round := 0; ; round++ {
@@ -281,6 +289,7 @@ func isMember(groups, group string) bool {
 // RemoveCgroup removes the group and all below it from every hierarchy. It may
 // be called for a group that is not there.
 func RemoveCgroup(path string) error {
+	defer step.Change("remove cgroup")()
 	var errs []error
 	for _, dir := range directories(path) {
 		if err := removeTree(dir); err != nil {
@@ -324,6 +333,7 @@ func removeTree(dir string) error {
 
 // RemoveInstance removes the empty parents that the pods of an instance shared.
 func RemoveInstance(instance string) {
+	defer step.Change("remove cgroups of the instance")()
 	for _, path := range []string{filepath.Join(cgroupTop, instance), cgroupTop} {
 		for _, dir := range directories(path) {
 			os.Remove(dir) // stays while another pod is in it

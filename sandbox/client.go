@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // The protocol's constants and layouts are those of pause.c.
@@ -67,6 +69,7 @@ func Connect() (*Client, error) {
 // Keep gives pause a copy of f under a name of at most 127 bytes; what had the
 // name is closed.
 func (c *Client) Keep(name string, f *os.File) error {
+	defer step.Change("keep descriptor")()
 	if len(name) >= nameSize {
 		return fmt.Errorf("keep %q: the name is too long", name)
 	}
@@ -83,6 +86,7 @@ func (c *Client) Take(name string) (*os.File, error) {
 
 // Drop closes what is kept under name. Nothing there is no error.
 func (c *Client) Drop(name string) error {
+	defer step.Change("drop descriptor")()
 	_, _, err := c.call(request{op: opDrop, name: name})
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -129,6 +133,7 @@ func decodeExited(b []byte) Exited {
 
 // Forget removes an exit that is stored elsewhere.
 func (c *Client) Forget(e Exited) error {
+	defer step.Change("forget exit")()
 	_, _, err := c.call(request{op: opForget, pid: e.Pid, start: e.StartTime})
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -140,6 +145,7 @@ func (c *Client) Forget(e Exited) error {
 // left in them. It closes the line as well: pause made it in the pod's network
 // namespace, which lives as long as a socket that was made in it.
 func (c *Client) Quit() error {
+	defer step.Change("end pause")()
 	_, _, err := c.call(request{op: opQuit})
 	return errors.Join(wrap("end", "pause", err), c.conn.Close())
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/runc/libcontainer/exeseal"
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // initTitle is what containers see as the first process of their shared
@@ -69,6 +71,7 @@ func StartInit(pause int, users *os.File, tmp string) (_ *Init, err error) {
 	if users != nil {
 		cmd.Env, cmd.ExtraFiles = []string{"_PODRUN_INIT=2"}, append(cmd.ExtraFiles, users)
 	}
+	defer step.Change("start init")()
 	if err := cmd.Run(); err != nil {
 		return nil, explainInit(err)
 	}
@@ -121,6 +124,7 @@ func FoundInit(pidfd *os.File) (*Init, error) {
 // Keep gives the process to pause under the name, and lets it live on without
 // this one.
 func (i *Init) Keep(c *Client, name string) error {
+	defer step.Change("keep init")()
 	if err := c.Keep(name, i.pidfd); err != nil {
 		return err
 	}
@@ -155,6 +159,7 @@ func readable(fd int) bool {
 
 // Kill ends the process, and with it all others of the namespace.
 func (i *Init) Kill() error {
+	defer step.Change("kill init")()
 	err := i.control(func(fd int) error { return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) })
 	if errors.Is(err, unix.ESRCH) {
 		return nil

@@ -21,6 +21,8 @@ import (
 	"podrun/thread"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Title is how the pause process of a pod shows in ps(1), and how the holder
@@ -115,6 +117,7 @@ func Start(c Config) (*Pause, error) {
 		ExtraFiles:  files,
 		SysProcAttr: attr,
 	}
+	defer step.Change("start pause")()
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the pause process: %w", err)
 	}

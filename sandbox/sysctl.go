@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/node/util/sysctl"
+
+	"podrun/step"
 )
 
 // safeSysctls belong to one pod alone and take nothing from others (kubelet,
@@ -138,6 +140,7 @@ func version(text string) (numbers [2]int) {
 // process, where the given user of the machine is root. inNet calls a function in
 // the network namespace at a path. It may be repeated.
 func SetSysctls(pause, root int, wanted []v1.Sysctl, inNet func(path string, f func() error) error) error {
+	defer step.Change("set sysctls")()
 	groups := map[sysctl.Namespace][]v1.Sysctl{}
 	for _, w := range wanted {
 		namespace, name, _ := sysctl.GetNamespace(w.Name)

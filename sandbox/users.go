@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // A pod with a user namespace of its own has 65536 ids of the machine (the
@@ -36,6 +38,7 @@ type Users struct {
 // ReserveUsers takes ids that no other pod has and that no account of the machine
 // has been given: the preferred ones if they are free, or if 0 any.
 func ReserveUsers(preferred int) (*Users, error) {
+	defer step.Change("reserve users")()
 	u, err := reserveUsers(usersFile, preferred)
 	if err != nil {
 		return nil, fmt.Errorf("reserve %d user ids: %w", UsersPerPod, err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"podrun/step"
 )
 
 // NewUID is a random UUID (RFC 9562, version 4).
@@ -39,7 +41,9 @@ func (s *Store) Claim(namespace, name, uid string) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
+		done := step.Change("claim name")
 		err := os.Symlink(uid, path)
+		done()
 		switch {
 		case err == nil:
 			return syncDir(filepath.Dir(path))
@@ -97,9 +101,11 @@ func (s *Store) Release(namespace, name, uid string) error {
 	if err != nil {
 		return err
 	}
+	done := step.Change("release name")
 	if err := os.Remove(path); err != nil {
 		return err
 	}
+	done()
 	os.Remove(filepath.Dir(path)) // goes only when it is empty
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"podrun/step"
 )
 
 // Durability says what a written file must survive.
@@ -46,6 +48,7 @@ func WriteFile(path string, data []byte, mode os.FileMode, d Durability) (err er
 	if err := tmp.Close(); err != nil {
 		return err
 	}
+	defer step.Change("replace file")()
 	if err := os.Rename(tmp.Name(), path); err != nil {
 		return err
 	}

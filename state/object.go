@@ -11,6 +11,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"podrun/step"
 )
 
 // Object is what is kept by namespace and name for any pod: a *v1.ConfigMap, a
@@ -104,6 +106,7 @@ func (s *Store) ObjectStamp(namespace, name string, o Object) string {
 // WriteObject keeps o durably, in place of one of its name, readable by its
 // owner only. The caller has its turn (LockObjects).
 func (s *Store) WriteObject(o Object) error {
+	defer step.Change("write object")()
 	if !isEntry(o.GetNamespace()) || !isEntry(o.GetName()) || strings.HasPrefix(o.GetName(), ".") {
 		return fmt.Errorf("keep %s/%s: this cannot be a name", o.GetNamespace(), o.GetName())
 	}
@@ -124,6 +127,7 @@ func (s *Store) WriteObject(o Object) error {
 
 // makeObjectDir makes the directory of a kind durable, with those above it.
 func (s *Store) makeObjectDir(dir string) error {
+	defer step.Change("make directory of objects")()
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
@@ -136,6 +140,7 @@ func (s *Store) makeObjectDir(dir string) error {
 // RemoveObject forgets the kept object of o's kind and name; os.ErrNotExist where
 // there is none. The caller has its turn (LockObjects).
 func (s *Store) RemoveObject(namespace, name string, o Object) error {
+	defer step.Change("remove object")()
 	dir := s.objectDir(namespace, o)
 	path := filepath.Join(dir, name)
 	if !isEntry(namespace) || !isEntry(name) {
@@ -145,6 +150,7 @@ func (s *Store) RemoveObject(namespace, name string, o Object) error {
 		return err
 	}
 	err := syncDir(dir)
+	defer step.Change("remove directory of objects")()
 	os.Remove(dir) // these two go only when they are empty
 	os.Remove(filepath.Dir(dir))
 	return err

@@ -134,6 +134,7 @@ func (s *Store) ReadRecord(uid string) (*Record, error) {
 // WriteStatus stores what the monitor knows of its pod. Durable is for exit
 // codes and terminal phases.
 func (s *Store) WriteStatus(uid string, status any, d Durability) error {
+	defer step.Change("write status")()
 	data, err := json.Marshal(status)
 	if err != nil {
 		return fmt.Errorf("encode status: %w", err)
@@ -162,6 +163,7 @@ func (s *Store) eventFile(uid string) string { return filepath.Join(s.PodDir(uid
 // AppendEvent adds one line to the pod's events and returns how long their file
 // is then. Only one process at a time, the pod's monitor, may do so.
 func (s *Store) AppendEvent(uid string, event any) (size int64, err error) {
+	defer step.Change("append event")()
 	line, err := json.Marshal(event)
 	if err != nil {
 		return 0, fmt.Errorf("encode event: %w", err)
@@ -196,6 +198,7 @@ func endsCut(f *os.File) (size int64, cut bool, err error) {
 
 // ReplaceEvents replaces all lines of the pod's events, in one step.
 func (s *Store) ReplaceEvents(uid string, events []any) error {
+	defer step.Change("replace events")()
 	var data []byte
 	for _, e := range events {
 		line, err := json.Marshal(e)

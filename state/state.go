@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"podrun/step"
 )
 
 // Config names the three directories that podrun uses.
@@ -132,6 +134,7 @@ func (s *Store) checkBoot() error {
 	if seen, err := os.ReadFile(file); err == nil && string(seen) == string(boot) {
 		return nil
 	}
+	defer step.Change("forget the last boot")()
 	for _, dir := range []string{filepath.Join(s.RunRoot, "pods"), s.AddressDir()} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // The rights that a group gets over what is given to it (kubelet,
@@ -21,6 +23,7 @@ const (
 // With onMismatch such a root is left alone. Containers of other pods may change
 // the tree meanwhile: everything is changed by descriptor and no link is followed.
 func Give(path string, gid int, onMismatch bool) error {
+	defer step.Change("give tree to group")()
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}

@@ -9,12 +9,15 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"podrun/step"
 )
 
 // Remove removes a directory of the host and all that it holds, whatever a
 // container has put there: trees of any depth, attributes that forbid it. It
 // crosses no mount and follows no link; nothing there is no error.
 func Remove(path string) error {
+	defer step.Change("remove tree")()
 	parent, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
@@ -30,6 +33,7 @@ func Remove(path string) error {
 
 // RemoveEntry removes one entry of an open directory, as Remove does.
 func RemoveEntry(dir *os.File, name string) error {
+	defer step.Change("remove entry")()
 	r := remover{base: dir.Name()}
 	r.entry(int(dir.Fd()), name)
 	return r.err()

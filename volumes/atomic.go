@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -93,16 +94,19 @@ func newGeneration(root *os.Root, files []projected) (name string, err error) {
 	if err := writeFiles(root, name, files); err != nil {
 		return "", fmt.Errorf("write the volume's data: %w", err)
 	}
+	defer step.Change("show generation")()
 	if err := root.Remove(newDataLink); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
 	if err := root.Symlink(name, newDataLink); err != nil {
 		return "", err
 	}
+	defer step.Change("replace data link")()
 	return name, root.Rename(newDataLink, dataLink)
 }
 
 func writeFiles(root *os.Root, generation string, files []projected) error {
+	defer step.Change("write generation")()
 	sub, err := root.OpenRoot(generation)
 	if err != nil {
 		return err
@@ -162,6 +166,7 @@ func writeFile(root *os.Root, f projected) error {
 // older generations and what a killed run left. A directory in the place of a
 // link stays: a subPath that named no key has made it, as under the kubelet.
 func tidy(root *os.Root, current string, files []projected) error {
+	defer step.Change("tidy projection")()
 	wanted := make(map[string]bool, len(files))
 	for _, f := range files {
 		first, _, _ := strings.Cut(f.path, "/")

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/step"
 )
 
 // subPathDirectory lies beside Spec.Dir and holds <id>/<n>, where the subPath
@@ -78,6 +80,7 @@ func (s *Set) source(m *v1.VolumeMount, id string, n int) (source string, readOn
 		}
 	}
 	if v.create && missing(v.path) {
+		defer step.Change("make directory of a hostPath")()
 		if err := os.MkdirAll(v.path, 0o755); err != nil {
 			return "", false, err
 		}
@@ -119,6 +122,7 @@ func (s *Set) bindSubPath(v volume, subPath, id string, n int) (string, error) {
 	if err := makeMountPoint(fd, target); err != nil {
 		return "", err
 	}
+	defer step.Change("bind subPath")()
 	return target, bindDescriptor(fd, target)
 }
 
@@ -130,6 +134,7 @@ func (s *Set) podDir() string { return filepath.Dir(filepath.Clean(s.spec.Dir)) 
 // makeMountPoint makes an empty directory at the path for a directory, an empty
 // file for anything else, in place of what a killed run may have left.
 func makeMountPoint(source int, target string) error {
+	defer step.Change("make mount point")()
 	var stat unix.Stat_t
 	if err := unix.Fstat(source, &stat); err != nil {
 		return &os.PathError{Op: "fstat", Path: target, Err: err}
@@ -168,6 +173,7 @@ func (s *Set) Release(id string) error {
 // releasePoint unmounts and removes one mount point. A detached unmount does not
 // fail for a process that is just starting with it.
 func releasePoint(path string) error {
+	defer step.Change("release mount point")()
 	// Where mounts are shared with the machine, those below would end there too.
 	unix.Mount("", path, "", unix.MS_PRIVATE|unix.MS_REC, "")
 	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)

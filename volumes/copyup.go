@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
 
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -18,6 +19,7 @@ import (
 // no such directory leaves it empty. A directory that holds something is left
 // alone: it was filled before.
 func CopyUp(rootfs, path, dir string) error {
+	defer step.Change("copy up")()
 	have, err := os.ReadDir(dir)
 	if err != nil || len(have) > 0 {
 		return err

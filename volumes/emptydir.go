@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"podrun/step"
 )
 
 // DefaultShmSize is the size of a pod's /dev/shm in bytes, as containerd and
@@ -105,6 +107,7 @@ func mountTmpfs(path string, flags uintptr, options string) error {
 		return err
 	}
 	if !mounted {
+		defer step.Change("mount tmpfs")()
 		if err := unix.Mount("tmpfs", path, "tmpfs", flags, options); err != nil {
 			return &os.PathError{Op: "mount tmpfs", Path: path, Err: err}
 		}

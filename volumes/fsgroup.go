@@ -7,6 +7,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -59,5 +60,6 @@ func (s *Spec) giveToGroup(volume, path string) error {
 	if err := tree.Give(path, gid, onMismatch); err != nil {
 		return fmt.Errorf("give the volume to fsGroup %d: %w", gid, err)
 	}
+	defer step.Change("mark volume as given")()
 	return os.WriteFile(marker, nil, 0o600)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/step"
 )
 
 // hostPath checks the path, and makes it for the types that say OrCreate. A
@@ -33,6 +35,7 @@ func hostPath(source *v1.HostPathVolumeSource) (volume, error) {
 		return made, nil
 	case v1.HostPathDirectoryOrCreate:
 		if missing(source.Path) {
+			defer step.Change("make directory of a hostPath")()
 			return made, os.MkdirAll(source.Path, 0o755)
 		}
 		wanted = v1.HostPathDirectory
@@ -104,6 +107,7 @@ func missing(path string) bool {
 
 // makeFile makes an empty file. As under the kubelet its directory must exist.
 func makeFile(path string) error {
+	defer step.Change("make file of a hostPath")()
 	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: FileOrCreate makes no directories: create %s first", err, filepath.Dir(path))

@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -49,6 +50,7 @@ func (s *Spec) mountHugePages(path string, medium v1.StorageMedium) error {
 			return err
 		}
 	}
+	defer step.Change("mount hugetlbfs")()
 	if err := unix.MoveMount(mount, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return &os.PathError{Op: "move_mount", Path: path, Err: err}
 	}

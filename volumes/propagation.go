@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/step"
 )
 
 // peerDirectory lies beside Spec.Dir and holds, for each volume of the machine
@@ -50,6 +52,7 @@ func (s *Set) propagating(v volume, mode v1.MountPropagationMode) (string, error
 
 // share makes the path a mount point whose mounts are shared with binds of it.
 func share(path string) error {
+	defer step.Change("share mounts")()
 	mounted, err := isMountPoint(path)
 	if err != nil {
 		return err
@@ -97,6 +100,7 @@ func (s *Set) peer(v volume) (string, error) {
 	if err := makeMountPoint(tree, target); err != nil {
 		return "", err
 	}
+	defer step.Change("mount peer")()
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return "", &os.PathError{Op: "move_mount", Path: target, Err: err}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -57,6 +58,7 @@ func removeMountPoints(pod string) error {
 }
 
 func removeMountPoint(path string) error {
+	defer step.Change("remove mount point")()
 	err := ignoreMissing(os.Remove(path))
 	if errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("%w: it is still mounted: unmount it and repeat", err)

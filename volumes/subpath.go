@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"podrun/step"
 	"podrun/tree"
 )
 
@@ -82,6 +83,7 @@ func makeSubPath(root int, subPath string) (int, error) {
 // makeDirectoryAt makes and opens a directory. If somebody else was first, it is
 // theirs: neither its mode is changed nor is a link followed.
 func makeDirectoryAt(parent int, name string, mode uint32) (int, error) {
+	defer step.Change("make directory of a subPath")()
 	mkdir := unix.Mkdirat(parent, name, mode)
 	if mkdir != nil && !errors.Is(mkdir, unix.EEXIST) {
 		return -1, &os.PathError{Op: "mkdirat", Path: name, Err: mkdir}

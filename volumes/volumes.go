@@ -37,6 +37,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/manifest"
+	"podrun/step"
 )
 
 // Spec is what a pod's volumes are made from.
@@ -146,6 +147,7 @@ func makeDirectory(parent, name string, gid int) (string, error) {
 		return path, nil
 	}
 	partial := filepath.Join(parent, "."+name+".new")
+	done := step.Change("make volume")
 	err := os.Mkdir(partial, 0o700)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(parent, 0o700); err != nil {
@@ -164,6 +166,8 @@ func makeDirectory(parent, name string, gid int) (string, error) {
 	if err := os.Chmod(partial, rootMode(gid)); err != nil {
 		return "", err
 	}
+	done()
+	defer step.Change("show volume")()
 	return path, os.Rename(partial, path)
 }
 
