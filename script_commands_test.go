@@ -133,10 +133,14 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// listen ADDRESS answers every connection with a line until the script ends.
+// listen ADDRESS, host:port or the path of a socket, answers every connection with a line until the script ends.
 func listen(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 1, "listen ADDRESS")
-	l, err := net.Listen("tcp4", args[0])
+	network, address := "tcp4", args[0]
+	if !strings.Contains(address, ":") {
+		network, address = "unix", ts.MkAbs(address)
+	}
+	l, err := net.Listen(network, address)
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	go func() {

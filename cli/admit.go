@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"podrun/monitor"
 	"podrun/runtime"
 	"podrun/sandbox"
 )
@@ -29,6 +30,13 @@ func (u *up) admit(fresh []*launch) error {
 		notes, err := runtime.CheckModules(l.record.Pod)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("pod %s cannot be made: %w", l.name(), err))
+		}
+		reached, err := monitor.ReviewHostPaths(u.store, l.record.Pod)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pod %s cannot be made: %w", l.name(), err))
+		}
+		for _, w := range reached {
+			u.notef("warning: pod %s: %s\n", l.name(), w)
 		}
 		for _, n := range notes {
 			u.notef("pod %s: %s\n", l.name(), n)

@@ -11,6 +11,7 @@ import (
 	"podrun/pod"
 	"podrun/runtime"
 	"podrun/sandbox"
+	"podrun/state"
 	"podrun/volumes"
 )
 
@@ -64,6 +65,7 @@ func (m *monitor) mountVolumes() error {
 	m.volumes, err = volumes.Mount(volumes.Spec{
 		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
 		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
+		Guard:       guard(m.store),
 		Memory:      runtime.PodResources(m.pod).Memory,
 		Image:       m.mountImageVolume,
 		OnMachine:   func(f func() error) error { return sandbox.InMounts(m.mounts, f) },
@@ -81,4 +83,16 @@ func (m *monitor) mountVolumes() error {
 	}
 	m.shm, err = volumes.Shm(dir, shmSize, m.rootID())
 	return err
+}
+
+// guard keeps containers away from the store.
+func guard(s *state.Store) volumes.Guard {
+	return volumes.Guard{State: []string{s.Root, s.RunRoot}, Logs: s.LogDir}
+}
+
+// ReviewHostPaths refuses a pod whose hostPath volumes are podrun's own state, and
+// warns of those that hand over the machine.
+func ReviewHostPaths(s *state.Store, p *v1.Pod) (warnings []string, err error) {
+	g := guard(s)
+	return g.Review(p)
 }

@@ -85,13 +85,19 @@ func (s *Set) source(m *v1.VolumeMount, id string, n int) (source string, readOn
 			return "", false, err
 		}
 	}
+	if v.machine && m.SubPath == "" {
+		// Links may have changed since the volume was looked at.
+		if err := s.spec.Guard.check(v.path, !m.ReadOnly); err != nil {
+			return "", false, err
+		}
+	}
 	if mode := propagation(m); mode != "" {
 		if v.path, err = s.propagating(v, mode); err != nil {
 			return "", false, &RuntimeError{err}
 		}
 	}
 	if m.SubPath != "" {
-		source, err = s.bindSubPath(v, m.SubPath, id, n)
+		source, err = s.bindSubPath(v, m, id, n)
 		if err != nil && v.image != "" {
 			err = &RuntimeError{err}
 		}
@@ -102,7 +108,8 @@ func (s *Set) source(m *v1.VolumeMount, id string, n int) (source string, readOn
 
 // bindSubPath binds what the subPath leads to at a path of the host's own: the
 // runtime will look names up again, and names inside a volume may change.
-func (s *Set) bindSubPath(v volume, subPath, id string, n int) (string, error) {
+func (s *Set) bindSubPath(v volume, m *v1.VolumeMount, id string, n int) (string, error) {
+	subPath := m.SubPath
 	if err := checkName("container attempt", id); err != nil {
 		return "", err
 	}
@@ -119,6 +126,15 @@ func (s *Set) bindSubPath(v volume, subPath, id string, n int) (string, error) {
 		return "", fmt.Errorf("prepare subPath %q: %w", subPath, err)
 	}
 	defer unix.Close(fd)
+	if v.machine {
+		at, err := spotAt(fd)
+		if err == nil {
+			err = s.spec.Guard.refuse(filepath.Join(v.path, subPath), at, !m.ReadOnly)
+		}
+		if err != nil {
+			return "", fmt.Errorf("prepare subPath %q: %w", subPath, err)
+		}
+	}
 	if err := makeMountPoint(fd, target); err != nil {
 		return "", err
 	}

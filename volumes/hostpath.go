@@ -18,18 +18,25 @@ import (
 // path without a type is not looked at: what is missing becomes a directory
 // when the first container is made, as containerd does. Links are followed.
 // Nothing here is ever removed.
-func hostPath(source *v1.HostPathVolumeSource) (volume, error) {
+func (s *Spec) hostPath(v *v1.Volume) (volume, error) {
+	source := v.HostPath
 	if err := noBacksteps(source.Path); err != nil {
 		return volume{}, fmt.Errorf("invalid HostPath `%s`: %w", source.Path, err)
 	}
 	if !filepath.IsAbs(source.Path) {
 		return volume{}, fmt.Errorf("invalid HostPath `%s`: must be an absolute path", source.Path)
 	}
+	paths, writable := hostPathsOf(&s.Pod.Spec, v)
+	for _, path := range paths {
+		if err := s.Guard.check(path, writable); err != nil {
+			return volume{}, err
+		}
+	}
 	wanted := v1.HostPathUnset
 	if source.Type != nil {
 		wanted = *source.Type
 	}
-	made := volume{path: source.Path, create: wanted == v1.HostPathUnset}
+	made := volume{path: source.Path, create: wanted == v1.HostPathUnset, machine: true}
 	switch wanted {
 	case v1.HostPathUnset:
 		return made, nil

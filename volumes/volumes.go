@@ -47,6 +47,7 @@ type Spec struct {
 	Secrets    map[string]*v1.Secret    // by name, of the pod's namespace
 	Dir        string                   // the pod's own volumes; its parent is the pod's directory
 	Claims     string                   // named volumes of the pod's namespace
+	Guard      Guard                    // against hostPath volumes that are podrun's own
 	Memory     int64                    // the memory limit of the pod's cgroup in bytes, 0 for none
 	// Image mounts what an image holds for the volume of the name, and returns where.
 	Image func(reference, volume string) (string, error)
@@ -72,6 +73,7 @@ type volume struct {
 	path     string // in the pod's mount namespace
 	readOnly bool   // whatever a volumeMount says
 	create   bool   // made at the first bind if it is missing
+	machine  bool   // a hostPath: what it leads to is the machine's
 	own      bool   // the pod's, and of no use to anybody else
 	image    string // is mounted at each bind: what the reference means may change
 }
@@ -118,7 +120,7 @@ func (s *Spec) mount(v *v1.Volume) (volume, error) {
 	case v.EmptyDir != nil:
 		return s.emptyDir(v.Name, v.EmptyDir)
 	case v.HostPath != nil:
-		return hostPath(v.HostPath)
+		return s.hostPath(v)
 	case v.PersistentVolumeClaim != nil:
 		return s.claim(v.Name, v.PersistentVolumeClaim)
 	case v.Ephemeral != nil:

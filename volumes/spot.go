@@ -1,0 +1,136 @@
+package volumes
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// spot is where a path leads to: seen in the mount namespace of this thread, and
+// inside its file system, whichever of its mounts led there.
+type spot struct {
+	path      string
+	device    string // of the file system
+	inside    string // from its root; empty if the mount is of another namespace
+	ids       []id   // of what it is, and of all directories above it
+	directory bool
+	missing   bool // the path is not there: this is the nearest directory that is
+}
+
+// id is a file's.
+type id struct{ dev, ino uint64 }
+
+func spotOf(path string) (spot, error) {
+	missing := false
+	for {
+		fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)) && path != "/" && path != "." {
+			path, missing = filepath.Dir(path), true
+			continue
+		}
+		if err != nil {
+			return spot{}, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		defer unix.Close(fd)
+		at, err := spotAt(fd)
+		if err == nil && !at.directory {
+			// Of a file the way up is that of its name.
+			if dir, err := spotOf(filepath.Dir(path)); err == nil {
+				at.ids = append(at.ids, dir.ids...)
+			}
+		}
+		at.missing = missing
+		return at, err
+	}
+}
+
+// spotAt looks at an open file.
+func spotAt(fd int) (at spot, err error) {
+	if at.path, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err != nil {
+		return at, err
+	}
+	if at.ids, at.directory, err = lineage(fd); err != nil {
+		return at, err
+	}
+	var stat unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &stat); err != nil {
+		return at, os.NewSyscallError("statx", err)
+	}
+	table, err := os.Open("/proc/thread-self/mountinfo")
+	if err != nil {
+		return at, err
+	}
+	defer table.Close()
+	number := strconv.FormatUint(stat.Mnt_id, 10)
+	for lines := bufio.NewScanner(table); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 6 || fields[0] != number {
+			continue
+		}
+		root, point := unescaped(fields[3]), unescaped(fields[4])
+		if rest, err := filepath.Rel(point, at.path); err == nil && filepath.IsLocal(rest) {
+			at.device, at.inside = fields[2], filepath.Join(root, rest)
+		}
+		break
+	}
+	return at, nil
+}
+
+// unescaped is a field of proc_pid_mountinfo(5).
+func unescaped(field string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(field)
+}
+
+// maxLineage bounds the way up, which a rename meanwhile could make endless.
+const maxLineage = 4096
+
+// lineage is what identifies an open file and, if it is a directory, every directory
+// above it, as far as its mount and those that hold it go.
+func lineage(fd int) (ids []id, directory bool, err error) {
+	up, err := unix.Dup(fd)
+	if err != nil {
+		return nil, false, os.NewSyscallError("dup", err)
+	}
+	defer func() { unix.Close(up) }()
+	for len(ids) < maxLineage {
+		var stat unix.Stat_t
+		if err := unix.Fstat(up, &stat); err != nil {
+			return nil, false, os.NewSyscallError("fstat", err)
+		}
+		own := id{stat.Dev, stat.Ino}
+		if stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return []id{own}, false, nil
+		}
+		if len(ids) > 0 && ids[len(ids)-1] == own {
+			break // the root
+		}
+		ids = append(ids, own)
+		next, err := unix.Openat(up, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, false, os.NewSyscallError("openat", err)
+		}
+		unix.Close(up)
+		up = next
+	}
+	return ids, true, nil
+}
+
+// within reports whether it is the other, or below it.
+func (s spot) within(other spot) bool {
+	known := s.inside != "" && other.inside != ""
+	if known && (isBelow(s.path, other.path) || s.device == other.device && isBelow(s.inside, other.inside)) {
+		return true
+	}
+	return len(other.ids) > 0 && slices.Contains(s.ids, other.ids[0])
+}
+
+func isBelow(path, dir string) bool {
+	rest, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rest)
+}
