@@ -59,7 +59,7 @@ func TestHelp(t *testing.T) {
 
 // -n is on every command that names what is in a namespace, and on no other.
 func TestNamespaceFlag(t *testing.T) {
-	named := []string{"up", "ps", "describe", "events", "logs", "exec", "attach", "debug", "condition", "down", "get", "validate",
+	named := []string{"up", "ps", "describe", "events", "logs", "exec", "attach", "debug", "condition", "down", "suspend", "resume", "get", "validate",
 		"volume ls", "volume inspect", "volume rm", "volume prune"}
 	eachCommand(newProgram(&app{}).Commands, nil, func(path []string, c *cli.Command) {
 		got := find(c.Flags, "n") != nil && find(c.Flags, "namespace") != nil

@@ -253,7 +253,7 @@ func (a *app) remove(ctx context.Context, f *monitor.Found, grace *int64) error 
 		if err := t.Alone(); !errors.Is(err, state.ErrLocked) {
 			return err
 		}
-		if err := askToEnd(ctx, s, f.UID, grace); err != nil {
+		if err := askToEnd(ctx, s, f.UID, monitor.Request{Stop: true, GracePeriod: grace}); err != nil {
 			return err
 		}
 	}
@@ -263,15 +263,14 @@ func (a *app) remove(ctx context.Context, f *monitor.Found, grace *int64) error 
 // it starts or removes the sandbox.
 const lockGap = 10 * time.Millisecond
 
-// askToEnd returns when the pod may have ended.
-func askToEnd(ctx context.Context, s *state.Store, uid string, grace *int64) error {
+// askToEnd asks a pod to end, in the way of r, and returns when it may have.
+func askToEnd(ctx context.Context, s *state.Store, uid string, r monitor.Request) error {
 	keepers, err := monitor.Keepers(s, uid)
 	if err != nil {
 		return err
 	}
 	defer keepers.Close()
-	stop := monitor.Request{Stop: true, GracePeriod: grace}
-	err = monitor.Ask(ctx, s, uid, stop, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
+	err = monitor.Ask(ctx, s, uid, r, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, errors.New("interrupted; the pod goes on ending")}

@@ -149,8 +149,8 @@ func TestPsOfAnUnreadablePod(t *testing.T) {
 	}
 	s := &session{t: t, args: []string{"podrun", "--root", store.Root, "--run-root", store.RunRoot, "--log-dir", store.LogDir}}
 	out, errs, code := s.run(nil, "ps", "-o", "name")
-	if code != exitFailure || out != "pod/good\n" || !strings.Contains(errs, "read pod default/bad") {
-		t.Errorf("got code %d, %q and %q, want 1, the good pod and a complaint about the bad one", code, out, errs)
+	if code != exitFailure || out != "pod/bad\npod/good\n" || !strings.Contains(errs, "read pod default/bad") {
+		t.Errorf("got code %d, %q and %q, want 1, both pods and a complaint about the bad one", code, out, errs)
 	}
 	if out, errs, code = s.run(nil, "ps", "nosuch"); code != exitFailure || out != "" || !strings.Contains(errs, `there is no pod "nosuch"`) {
 		t.Errorf("got code %d, %q and %q", code, out, errs)

@@ -31,6 +31,9 @@ func podCells(p *v1.Pod, now time.Time) []string {
 	if p.DeletionTimestamp != nil && p.Status.Phase != v1.PodSucceeded && p.Status.Phase != v1.PodFailed {
 		summary.word = "Terminating"
 	}
+	if p.DeletionTimestamp == nil && pod.Suspended(&p.Status) {
+		summary.word = "Suspended"
+	}
 	ip := p.Status.PodIP
 	if ip == "" {
 		ip = "<none>"

@@ -37,7 +37,7 @@ func notRunning(p *v1.Pod) error {
 	if hasEnded(p) {
 		return fmt.Errorf("pod %s has ended (%s): 'podrun up --replace' runs it again", displayName(p), p.Status.Phase)
 	}
-	return fmt.Errorf("pod %s does not run: 'podrun up' starts it again", displayName(p))
+	return fmt.Errorf("pod %s does not run: 'podrun resume' starts it again", displayName(p))
 }
 
 // defaultContainerAnnotation names the container that a command means when none is named.

@@ -96,6 +96,9 @@ func listPods(s *state.Store, namespace string, all bool, names []string) ([]*v1
 			unread = append(unread, fmt.Errorf("read pod %s/%s: %w", ref.Namespace, ref.Name, err))
 			continue
 		}
+		if f.Damage != nil {
+			unread = append(unread, fmt.Errorf("read pod %s/%s: %w; 'podrun resume' begins it anew", ref.Namespace, ref.Name, f.Damage))
+		}
 		pods = append(pods, f.Pod())
 	}
 	return pods, errors.Join(unread...)

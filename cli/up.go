@@ -232,7 +232,7 @@ func (u *up) settle(r *state.Record) (*launch, error) {
 	switch {
 	case f.Kept && f.Record == nil:
 		return nil, fmt.Errorf("pod %s is being made by another podrun (uid %s)", name, f.UID)
-	case f.Doomed(), f.Status.Stop != nil, u.options.replace:
+	case f.Doomed(), f.Status.Removing(), u.options.replace:
 		return &launch{up: u, record: r, old: f}, nil
 	}
 	kept := f.Kept && !f.Status.Ended && !hasEnded(f.Pod())

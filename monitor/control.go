@@ -29,6 +29,8 @@ import (
 type Request struct {
 	// Stop ends the pod; without it the client only watches.
 	Stop bool `json:"stop,omitempty"`
+	// Suspend ends the pod so that it can go on later; see [pod.Life.Suspend].
+	Suspend bool `json:"suspend,omitempty"`
 	// GracePeriod in seconds replaces the pod's own.
 	GracePeriod *int64 `json:"gracePeriod,omitempty"`
 	// Refresh makes the pod follow the kept objects that it refers to. It is
@@ -47,7 +49,7 @@ type Request struct {
 }
 
 // wants reports whether the request is more than to watch.
-func (r Request) wants() bool { return r.Stop || r.Condition != nil }
+func (r Request) wants() bool { return r.Stop || r.Suspend || r.Condition != nil }
 
 // pass hands the request to the pod's life.
 func (r Request) pass(life *pod.Life) {
@@ -56,6 +58,8 @@ func (r Request) pass(life *pod.Life) {
 	}
 	if r.Stop {
 		life.Stop(r.GracePeriod)
+	} else if r.Suspend {
+		life.Suspend(r.GracePeriod)
 	}
 }
 

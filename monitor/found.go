@@ -19,6 +19,8 @@ type Found struct {
 	Record *state.Record // nil: half made or half removed
 	Status Status
 	Kept   bool // pause or monitor live
+	// Damage is why the status cannot be read; then it is empty.
+	Damage error
 }
 
 // Find looks at one pod. It asks nobody and waits for nobody.
@@ -31,8 +33,12 @@ func Find(s *state.Store, ref state.Ref) (*Found, error) {
 	if f.Record, err = s.ReadRecord(ref.UID); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	if err := s.ReadStatus(ref.UID, &f.Status); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := s.ReadStatus(ref.UID, &f.Status); errors.Is(err, state.ErrNewer) {
 		return nil, err
+	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		// As after a power cut on a file system that orders nothing. The record is
+		// what counts: the pod begins anew.
+		f.Status, f.Damage = Status{}, err
 	}
 	if !f.Kept && !f.Status.Ended {
 		f.correct(s)
@@ -42,23 +48,23 @@ func Find(s *state.Store, ref state.Ref) (*Found, error) {
 
 // Lost: the pod was running when everything that kept it went away.
 func (f *Found) Lost() bool {
-	return !f.Kept && f.Record != nil && !f.Status.Ended && f.Status.Stop == nil && f.Status.NotMade == ""
+	return !f.Kept && f.Record != nil && !f.Status.Ended && !f.Status.Removing() && f.Status.NotMade == ""
 }
 
 // Doomed: the pod is on its way out, and nobody is at work on it.
 func (f *Found) Doomed() bool {
-	return !f.Kept && (f.Record == nil || f.Status.Stop != nil || f.Status.NotMade != "")
+	return !f.Kept && (f.Record == nil || f.Status.Removing() || f.Status.NotMade != "")
 }
 
 // correct makes the status of a pod that nobody keeps tell the truth: what is
 // recorded as running and does not run has ended, nobody knows how.
 func (f *Found) correct(s *state.Store) {
 	st := &f.Status.Status
-	if f.Lost() {
+	if f.Lost() && f.Status.Stop == nil {
 		// As a pod whose node is lost: what still runs is not probed, logged or restarted.
-		st.Reason, st.Message = "Unknown", "Nobody keeps the pod; 'podrun up' starts it again"
+		st.Reason, st.Message = "Unknown", "Nobody keeps the pod; 'podrun resume' starts it again"
 	}
-	gone := false
+	gone := f.Lost()
 	for _, list := range [][]v1.ContainerStatus{st.InitContainerStatuses, st.ContainerStatuses} {
 		for i := range list {
 			c := &list[i]
@@ -69,11 +75,9 @@ func (f *Found) correct(s *state.Store) {
 				c.Ready, gone = c.Ready && !f.Lost(), gone || f.Lost()
 				continue
 			}
-			c.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
-				ExitCode: 137, Reason: "ContainerStatusUnknown",
-				Message:   "The container could not be located: nobody keeps the pod; 'podrun up' starts it again",
-				StartedAt: c.State.Running.StartedAt,
-			}}
+			end := lostEnd(otherBoot(s, &f.Status), "since nobody keeps the pod")
+			end.StartedAt = c.State.Running.StartedAt
+			c.State = v1.ContainerState{Terminated: &end}
 			notStarted := false
 			c.Ready, c.Started, gone = false, &notStarted, true
 		}
@@ -83,8 +87,11 @@ func (f *Found) correct(s *state.Store) {
 	}
 	for i := range st.Conditions {
 		c := &st.Conditions[i]
-		if (c.Type == v1.PodReady || c.Type == v1.ContainersReady) && c.Status == v1.ConditionTrue {
-			c.Status, c.Reason, c.LastTransitionTime = v1.ConditionFalse, "ContainersNotReady", metav1.NewTime(time.Now())
+		reason, ends := map[v1.PodConditionType]string{
+			v1.PodReady: "ContainersNotReady", v1.ContainersReady: "ContainersNotReady", v1.PodReadyToStartContainers: "",
+		}[c.Type]
+		if ends && c.Status == v1.ConditionTrue {
+			c.Status, c.Reason, c.LastTransitionTime = v1.ConditionFalse, reason, metav1.NewTime(time.Now())
 		}
 	}
 }
@@ -111,9 +118,9 @@ func (f *Found) Pod() *v1.Pod {
 	if p.Status.Phase == "" {
 		p.Status.Phase = v1.PodPending
 	}
-	if f.Status.Stop != nil || f.Status.NotMade != "" {
+	if f.Status.Removing() || f.Status.NotMade != "" {
 		at := metav1.Now()
-		if f.Status.Stop != nil {
+		if f.Status.Removing() {
 			at = metav1.NewTime(f.Status.Stop.Deadline.At)
 			grace := int64(f.Status.Stop.Deadline.Length / time.Second)
 			p.DeletionGracePeriodSeconds = &grace

@@ -155,7 +155,13 @@ func TestFindHalfMadePods(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.PodDir(uid), "status.json"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = FindByName(s, ref.Namespace, ref.Name); err == nil {
-		t.Error("an unreadable status: got no error")
+	if f, err = FindByName(s, ref.Namespace, ref.Name); err != nil || f.Damage == nil || !f.Lost() {
+		t.Errorf("a status that a power cut has emptied: got %+v, %v, want a lost pod and the damage", f, err)
+	}
+	if err := s.WriteStatus(uid, Status{Version: state.Version + 1, Ended: true}, state.Volatile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = FindByName(s, ref.Namespace, ref.Name); !errors.Is(err, state.ErrNewer) {
+		t.Errorf("a status of a later version: got %v, want %v", err, state.ErrNewer)
 	}
 }

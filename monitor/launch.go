@@ -87,10 +87,10 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Sandbox(); err != nil {
+	if err := prepareStatus(s, r.UID()); err != nil {
 		return nil, err
 	}
-	if err := forgetBackoffs(s, r.UID()); err != nil {
+	if err := t.Sandbox(); err != nil {
 		return nil, err
 	}
 	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(s.Instance, r.UID()), nil)
@@ -100,13 +100,18 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 	return openSandbox(s, r, leaf, lock)
 }
 
-// forgetBackoffs lets a pod that is started again begin at once, as under a
-// kubelet that was started again with its node. A status that cannot be read is
-// the monitor's to deal with.
-func forgetBackoffs(s *state.Store, uid string) error {
+// prepareStatus lets a pod that is started again begin at once, as under a
+// kubelet that was started again with its node, and takes back what asked it to
+// wait for that. A status that cannot be read is the monitor's to deal with.
+func prepareStatus(s *state.Store, uid string) error {
 	var st Status
-	if s.ReadStatus(uid, &st) != nil {
+	if err := s.ReadStatus(uid, &st); errors.Is(err, state.ErrNewer) {
+		return err
+	} else if err != nil {
 		return nil
+	}
+	if !st.Removing() {
+		st.Stop = nil
 	}
 	for i := range st.Containers {
 		c := &st.Containers[i]

@@ -40,6 +40,9 @@ type Status struct {
 	Ended bool `json:"ended,omitempty"`
 }
 
+// Removing: the pod is being taken down. One that is to go on later is not.
+func (s *Status) Removing() bool { return s.Stop != nil && !s.Stop.Resume }
+
 type monitor struct {
 	store   *state.Store
 	record  *state.Record
@@ -70,6 +73,7 @@ type monitor struct {
 	building   sync.Mutex  // of rebuild and of what mounts
 	background *background // from build on
 	resumed    bool        // the pod has run before this monitor: build may be tried again
+	rebooted   bool        // what the status tells of was before the machine's last boot
 
 	changing sync.Mutex // of what replaces the record; taken before building
 	closed   bool       // nothing changes any more; guarded by changing and building
@@ -128,6 +132,7 @@ func (m *monitor) keep(ctx context.Context) error {
 		m.unbuilt = true
 	}
 	m.started, m.resumed = status.EverStarted, status.EverStarted
+	m.rebooted = otherBoot(m.store, status)
 	alive, err := containers{m}.recover(status)
 	if err != nil {
 		return err
@@ -201,6 +206,9 @@ func (m *monitor) resumeStatus() (*Status, error) {
 	if err == nil || errors.Is(err, os.ErrNotExist) {
 		return &s, nil
 	}
+	if errors.Is(err, state.ErrNewer) {
+		return nil, err
+	}
 	fmt.Fprintf(os.Stderr, "podrun: begin the pod anew: %v\n", err)
 	return &Status{}, m.clear()
 }
@@ -269,7 +277,7 @@ func (m *monitor) sandboxID() string {
 	if err != nil {
 		return "" // pause has died: this monitor ends
 	}
-	return fmt.Sprintf("%d.%d", m.pauseID, stat.StartTime)
+	return fmt.Sprintf("%s/%d.%d", m.store.Boot, m.pauseID, stat.StartTime)
 }
 
 // runLife runs the life beside the main goroutine, which has a thread of its own
@@ -309,7 +317,7 @@ func (m *monitor) save(p pod.Checkpoint) {
 func (m *monitor) end(outcome pod.Outcome) error {
 	m.yield()
 	s := m.readStatus()
-	s.Status, s.Ended = outcome.Status, true
+	s.Status, s.Ended = outcome.Status, !outcome.Suspended
 	if err := m.store.WriteStatus(m.uid(), s, state.Durable); err != nil {
 		return err
 	}
@@ -334,11 +342,13 @@ func (m *monitor) finish() error {
 	err := m.leave()
 	s := m.readStatus()
 	t := m.teardown()
-	if s.Stop != nil {
+	// The lock goes with this process, the rest of the run directory before.
+	switch {
+	case s.Removing():
 		err = errors.Join(err, t.All())
-	} else {
-		// The lock goes with this process, the rest of the run directory before. As
-		// under the kubelet the pod's own volumes end with its containers.
+	case s.Stop != nil: // suspended: its volumes wait for it
+		err = errors.Join(err, t.Sandbox(), removeAll(m.store.RunDir(m.uid())))
+	default: // as under the kubelet the pod's own volumes end with its containers
 		err = errors.Join(err, t.Sandbox(), volumes.Remove(filepath.Join(m.store.PodDir(m.uid()), "volumes")), removeAll(m.store.RunDir(m.uid())))
 	}
 	m.board.close(Update{Status: &s.Status, Ended: true})

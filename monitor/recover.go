@@ -92,7 +92,8 @@ func (m containers) tellOwed(owed map[string]int) {
 
 // missedExit is what pause saw of an exit, after the last output is in the log.
 func (m containers) missedExit(name string, number int) pod.Exit {
-	unknown := pod.Exit{Code: 137, Reason: "ContainerStatusUnknown", Message: "The container could not be located when the pod's monitor came back", At: time.Now()}
+	lost := lostEnd(m.rebooted, "when the pod's monitor came back")
+	unknown := pod.Exit{Code: int(lost.ExitCode), Reason: lost.Reason, Message: lost.Message, At: time.Now()}
 	a := m.find(name, number)
 	if a == nil {
 		return unknown

@@ -34,6 +34,8 @@ type Checkpoint struct {
 // deletionTimestamp, and Deadline.Length deletionGracePeriodSeconds.
 type Stop struct {
 	Deadline Deadline `json:"deadline"`
+	// Resume: the pod is to go on later, as after the machine's next boot.
+	Resume bool `json:"resume,omitempty"`
 }
 
 // Ending is a pod's own end: its containers have finished, or, with a Reason, it
@@ -91,6 +93,8 @@ type Record struct {
 	Again again `json:"again,omitempty"`
 	// Counted: the attempt to come shows in the restart count before it runs.
 	Counted bool `json:"counted,omitempty"`
+	// Interrupted: the last end was asked for by a Stop with Resume, whatever its exit code says.
+	Interrupted bool `json:"interrupted,omitempty"`
 	// Removed: what an exited attempt left was removed.
 	Removed bool `json:"removed,omitempty"`
 	// Dirty: something of an attempt may exist although none is in hand.
@@ -170,7 +174,7 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 	s.inForce = p.Resources
 	s.custom = customConditions(p.Status.Conditions)
 	if p.Stop != nil {
-		s.stop = &Stop{Deadline: p.Stop.Deadline.resume(now)}
+		s.stop = &Stop{Deadline: p.Stop.Deadline.resume(now), Resume: p.Stop.Resume}
 	}
 	if p.Ending != nil {
 		ending := *p.Ending

@@ -244,7 +244,7 @@ func (l *Life) finish(ctx context.Context) (Outcome, error) {
 	if s.notMade != nil {
 		return Outcome{}, errors.Join(append([]error{s.notMade}, residue...)...)
 	}
-	s.ended = true
+	s.ended = !s.suspending()
 	l.save(time.Now())
-	return Outcome{Status: l.Status(), Stopped: s.stop != nil}, errors.Join(residue...)
+	return Outcome{Status: l.Status(), Stopped: s.stop != nil, Suspended: s.suspending()}, errors.Join(residue...)
 }

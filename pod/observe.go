@@ -226,6 +226,7 @@ func (s *state) end(c *container, e Exit, now time.Time) {
 	if !c.lost { // of an earlier sandbox
 		c.Again, c.Counted = "", false
 	}
+	c.Interrupted = s.suspending() && !c.ephemeral
 	if c.Replaced {
 		c.Again, c.Replaced, c.Crash = againReplaced, false, Backoff{}
 	}

@@ -74,7 +74,7 @@ func (s *state) hasStarted() bool {
 }
 
 func (s *state) countsAsRestarted(c *container, end *v1.ContainerStateTerminated) bool {
-	return end.Reason == restartingAllContainers || c.Again == againReplaced || Restarts(&s.pod.Spec, c.spec, end.ExitCode)
+	return end.Reason == restartingAllContainers || c.Again == againReplaced || s.interrupted(c) || Restarts(&s.pod.Spec, c.spec, end.ExitCode)
 }
 
 // lastEnd is the end that counts for the phase: the present one, or the last one

@@ -50,7 +50,7 @@ func TestPlan(t *testing.T) {
 	type change = func(*container)
 	begun := func(s *state) { s.everStarted = true }
 	stopped := func(left time.Duration) func(*state) {
-		return func(s *state) { s.everStarted, s.stop = true, &Stop{after(noon, left)} }
+		return func(s *state) { s.everStarted, s.stop = true, &Stop{Deadline: after(noon, left)} }
 	}
 	for _, tt := range []struct {
 		name   string

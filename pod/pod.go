@@ -145,6 +145,8 @@ func (n *NotMade) Unwrap() error { return n.Err }
 type Outcome struct {
 	Status  v1.PodStatus // the last one; its phase is Succeeded or Failed
 	Stopped bool         // by Stop, not by its containers
+	// Suspended: by Suspend. The phase is that of a pod which goes on.
+	Suspended bool
 }
 
 // Config is what a Life is made of. Pod, Runtime, Prober and Save are required.

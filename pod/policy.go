@@ -90,9 +90,9 @@ func (s *state) restarts(c *container) bool {
 		return false
 	case c.init && c.Again == againSandbox:
 		return true
-	case c.init && c.Last.ExitCode == 0 && !s.oomFailed(c):
+	case c.init && !c.Interrupted && c.Last.ExitCode == 0 && !s.oomFailed(c):
 		return false
-	case c.ProbeKilled && restartPolicy(&s.pod.Spec, c.spec) != v1.RestartPolicyNever:
+	case s.interrupted(c), c.ProbeKilled && restartPolicy(&s.pod.Spec, c.spec) != v1.RestartPolicyNever:
 		return true
 	}
 	return Restarts(&s.pod.Spec, c.spec, c.Last.ExitCode)

@@ -48,6 +48,8 @@ func (s *state) status(old v1.PodStatus, now time.Time) v1.PodStatus {
 	st.Phase = s.phase(&st, s.ended)
 	if s.ending != nil && s.ending.Reason != "" {
 		st.Phase, st.Reason, st.Message = v1.PodFailed, s.ending.Reason, s.ending.Message
+	} else if s.suspending() {
+		st.Reason, st.Message = shutdownReason, suspendedMessage
 	}
 	if s.ended {
 		s.settle(&st, old.Conditions)

@@ -20,6 +20,7 @@ func (s *state) requestStop(grace *int64, now time.Time) {
 		length = time.Duration(max(*grace, 0)) * time.Second
 	}
 	if s.stop != nil {
+		s.stop.Resume = false
 		if d := after(now, length); d.At.Before(s.stop.Deadline.At) {
 			s.stop.Deadline = d
 		}

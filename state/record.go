@@ -116,7 +116,7 @@ func (s *Store) ReadRecord(uid string) (*Record, error) {
 	err := readJSON(filepath.Join(s.PodDir(uid), "pod.json"), &on)
 	// First: a later version may well have fields of other types.
 	if on.Version > Version {
-		return nil, fmt.Errorf("record of pod %s has version %d, this podrun reads up to %d: use the newer podrun", uid, on.Version, Version)
+		return nil, fmt.Errorf("record of pod %s has version %d, this podrun reads up to %d: %w", uid, on.Version, Version, ErrNewer)
 	}
 	if err != nil {
 		return nil, err
@@ -142,9 +142,36 @@ func (s *Store) WriteStatus(uid string, status any, d Durability) error {
 	return WriteFile(filepath.Join(s.PodDir(uid), "status.json"), data, 0o600, d)
 }
 
-// ReadStatus fills status from a pod's status file; os.ErrNotExist where there is none yet.
+// ErrNewer says that a later version of podrun has written a file.
+var ErrNewer = errors.New("use the newer podrun")
+
+// ReadStatus fills status from a pod's status file; os.ErrNotExist where there is
+// none yet, ErrNewer where this podrun cannot know what it says.
 func (s *Store) ReadStatus(uid string, status any) error {
-	return readJSON(filepath.Join(s.PodDir(uid), "status.json"), status)
+	path := filepath.Join(s.PodDir(uid), "status.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	// First: a later version may well have fields of other types.
+	if v := statusVersion(data); v > Version {
+		return fmt.Errorf("%s has version %d, this podrun reads up to %d: %w", path, v, Version, ErrNewer)
+	}
+	return decodeJSON(path, data, status)
+}
+
+// present is how a status of this version begins: then it need not be decoded twice.
+var present = fmt.Appendf(nil, `{"version":%d,`, Version)
+
+func statusVersion(data []byte) int {
+	if bytes.HasPrefix(data, present) {
+		return Version
+	}
+	var on struct {
+		Version int `json:"version"`
+	}
+	json.Unmarshal(data, &on) // what it cannot decode is told by who decodes the rest
+	return on.Version
 }
 
 func readJSON(path string, into any) error {
@@ -152,6 +179,10 @@ func readJSON(path string, into any) error {
 	if err != nil {
 		return err
 	}
+	return decodeJSON(path, data, into)
+}
+
+func decodeJSON(path string, data []byte, into any) error {
 	if err := json.Unmarshal(data, into); err != nil {
 		return fmt.Errorf("decode %s: %w", path, err)
 	}

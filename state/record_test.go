@@ -98,6 +98,10 @@ func TestStatus(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
+	must(t, os.WriteFile(filepath.Join(s.PodDir("1"), "status.json"), []byte(`{"phase":7, "version": 2}`), 0o600))
+	if err := s.ReadStatus("1", &got); !errors.Is(err, ErrNewer) {
+		t.Errorf("a later version: got %v, want %v", err, ErrNewer)
+	}
 	if err := s.WriteStatus("1", func() {}, Volatile); err == nil || !strings.HasPrefix(err.Error(), "encode status: ") {
 		t.Errorf("a status that has no JSON: got %v", err)
 	}

@@ -30,6 +30,8 @@ type Store struct {
 	// Instance tells one root's cgroups, links and tables from another's: the
 	// first eight hex digits of the SHA-256 of the root's path.
 	Instance string
+	// Boot is the kernel's id of the present boot.
+	Boot string
 }
 
 // Open makes the directories where they are missing, private to their owner,
@@ -122,6 +124,7 @@ func (s *Store) checkBoot() error {
 	if err != nil {
 		return err
 	}
+	s.Boot = strings.TrimSpace(string(boot))
 	file := filepath.Join(s.RunRoot, "boot-id")
 	if seen, err := os.ReadFile(file); err == nil && string(seen) == string(boot) {
 		return nil
