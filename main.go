@@ -11,6 +11,9 @@ import (
 )
 
 func main() {
+	// Not the caller's: users other than root pass through cgroups, volumes and
+	// images, and what they may not read is given a mode of its own.
+	syscall.Umask(0o022)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends the program
 	os.Exit(cli.Run(ctx, os.Args, cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))

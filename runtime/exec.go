@@ -49,6 +49,12 @@ func (c *Container) Exec(cmd Command) (*Execution, error) {
 	e := &Execution{process: p}
 	if !cmd.TTY {
 		std := Streams{cmd.Stdin, cmd.Stdout, cmd.Stderr}
+		if std.Stdin == nil {
+			if std.Stdin, err = c.null(); err != nil {
+				return nil, err
+			}
+			defer std.Stdin.Close()
+		}
 		std.giveTo(p)
 		if err := c.ownStreams(std); err != nil {
 			return nil, err

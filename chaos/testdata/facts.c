@@ -40,13 +40,36 @@ static void copy(const char *title, const char *path)
 		putchar('\n');
 }
 
-static void descriptors(void)
+// is_visible tells whether the file system of a descriptor is mounted where this
+// process can see it.
+static int is_visible(int fd)
+{
+	char path[64], line[8192], number[32];
+	int id = -1, found = 0;
+	FILE *f;
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+	if ((f = fopen(path, "re")) != NULL) {
+		while (fgets(line, sizeof line, f))
+			sscanf(line, "mnt_id: %d", &id);
+		fclose(f);
+	}
+	snprintf(number, sizeof number, "%d ", id);
+	if ((f = fopen("/proc/self/mountinfo", "re")) != NULL) {
+		while (fgets(line, sizeof line, f))
+			found |= strncmp(line, number, strlen(number)) == 0;
+		fclose(f);
+	}
+	return found;
+}
+
+static char *descriptors[256];
+
+// Found before anything is opened here, and printed later.
+static void find_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *e;
-	char *lines[256];
 	int n = 0;
-	printf("== fd\n");
 	while (dir && (e = readdir(dir)) && n < 256) {
 		char target[4096], line[5000];
 		ssize_t size;
@@ -54,12 +77,11 @@ static void descriptors(void)
 			continue;
 		size = readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1);
 		target[size < 0 ? 0 : size] = 0;
-		snprintf(line, sizeof line, "%s -> %s mode %o flags %o", e->d_name, target,
+		snprintf(line, sizeof line, "%s -> %s%s mode %o flags %o", e->d_name, target,
+			 target[0] != '/' || is_visible(atoi(e->d_name)) ? "" : " OF ANOTHER MOUNT",
 			 (unsigned)fcntl(atoi(e->d_name), F_GETFL) & O_ACCMODE, (unsigned)fcntl(atoi(e->d_name), F_GETFD));
-		lines[n++] = strdup(line);
+		descriptors[n++] = strdup(line);
 	}
-	for (int i = 0; i < n; i++)
-		printf("%s\n", lines[i]);
 	closedir(dir);
 }
 
@@ -134,13 +156,17 @@ int main(int argc, char **argv)
 {
 	static const char *const files[] = {
 		"status", "mountinfo", "environ", "limits", "cgroup", "oom_score_adj", "loginuid",
-		"sessionid", "coredump_filter", "timens_offsets", "uid_map", "gid_map", "setgroups", "cmdline",
+		"sessionid", "coredump_filter", "timens_offsets", "uid_map", "gid_map", "setgroups",
 	};
 	char cwd[4096] = "none", root[4096] = "", path[64];
-	mode_t mask;
+	find_descriptors();
+	// A probe or a hook has nobody who reads what it says.
+	if (argc > 2 && strcmp(argv[1], "into") == 0 && freopen(argv[2], "w", stdout) == NULL)
+		return 1;
 	setvbuf(stdout, NULL, _IOFBF, 1 << 20);
-	printf("== begin\n");
-	descriptors();
+	printf("== begin\n== fd\n");
+	for (int i = 0; descriptors[i]; i++)
+		printf("%s\n", descriptors[i]);
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		snprintf(path, sizeof path, "/proc/self/%s", files[i]);
 		copy(files[i], path);
@@ -150,9 +176,7 @@ int main(int argc, char **argv)
 	properties();
 	keyring();
 	namespaces();
-	mask = umask(0);
 	printf("== process\n");
-	printf("umask %o\n", mask);
 	printf("session leader %d group leader %d\n", getsid(0) == getpid(), getpgrp() == getpid());
 	printf("terminal %s\n", open("/dev/tty", O_RDWR | O_CLOEXEC) >= 0 ? "yes" : strerror(errno));
 	if (readlink("/proc/self/root", root, sizeof root - 1) < 0)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -137,6 +138,15 @@ static void take_keys(void)
 	must("add_key", syscall(SYS_add_key, "user", "hostile", "secret", 6, KEY_SPEC_SESSION_KEYRING));
 }
 
+// Mounts that only the caller sees.
+static void mount_much(void)
+{
+	must("unshare", unshare(CLONE_NEWNS));
+	must("mount", mount("", "/", "", MS_REC | MS_PRIVATE, NULL));
+	must("mount", mount("hostile", "/opt", "tmpfs", 0, NULL));
+	must("mount", mount("hostile", "/home", "tmpfs", MS_RDONLY, NULL));
+}
+
 static void ignore_signals(void)
 {
 	sigset_t all;
@@ -146,7 +156,7 @@ static void ignore_signals(void)
 	must("sigprocmask", sigprocmask(SIG_SETMASK, &all, NULL));
 }
 
-// with_terminal has a controlling terminal in the child.
+// take_terminal makes the terminal the controlling one.
 static void take_terminal(int master)
 {
 	int number, unlocked = 0, slave;
@@ -176,6 +186,7 @@ int main(int argc, char **argv)
 	umask(strtol(argv[1], NULL, 8));
 	for (argv += 2; *argv && strcmp(*argv, "--") != 0; argv++)
 		put(*argv, "0");
+	mount_much();
 	take_terminal(master);
 	must("chdir", chdir("/usr"));
 	be_scheduled_oddly();
