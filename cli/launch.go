@@ -349,6 +349,9 @@ func (l *launch) abandoned(pause *sandbox.Pause) error {
 	if text := l.monitorLog(); text != "" {
 		cause = fmt.Errorf("%w: %s", cause, text)
 	}
+	if !l.made() { // its volumes and logs were there before this up
+		return fmt.Errorf("pod %s has lost its sandbox (%w): 'podrun up' again starts it", l.name(), cause)
+	}
 	return errors.Join(fmt.Errorf("pod %s cannot be made: %w", l.name(), cause), l.cleanUp())
 }
 

@@ -39,6 +39,13 @@ func (m *monitor) build() error {
 	return g.Wait()
 }
 
+// firstBuild is the build of a monitor that begins.
+func (m *monitor) firstBuild() error {
+	m.building.Lock()
+	defer m.building.Unlock()
+	return m.build()
+}
+
 // background is work that build has left to go on by itself.
 type background struct {
 	done chan struct{} // closed when err is set

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -148,6 +149,13 @@ func (b *board) take(r Request) {
 	if life != nil {
 		r.pass(life)
 	}
+}
+
+// stopAsked reports whether one of the requests that wait for a life is to end the pod.
+func (b *board) stopAsked() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.early, func(r Request) bool { return r.Stop })
 }
 
 func (b *board) watch() chan Update {

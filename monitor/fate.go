@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"podrun/sandbox"
@@ -17,11 +18,23 @@ const (
 	replacing
 )
 
+// aside is where the work on a pod comes to rest when pause has died of itself.
+type aside struct {
+	once    sync.Once
+	reached chan struct{}
+}
+
+// standAside leaves the pod to watchPause, which ends this process.
+func (m *monitor) standAside() {
+	m.aside.once.Do(func() { close(m.aside.reached) })
+	select {}
+}
+
 // yield does not return where pause has died of itself: what failed with it is
-// not the pod's fault, and watchPause ends this process.
+// not the pod's fault.
 func (m *monitor) yield() {
 	if m.fate.Load() != leaving && m.orphaned() {
-		select {}
+		m.standAside()
 	}
 }
 
@@ -54,6 +67,33 @@ func (m *monitor) watchPause() {
 	// What the death of pause makes fail is not the containers' fault: the life
 	// must not hold it against them.
 	m.abandon(errPauseDied)
+	m.awaitRest()
 	m.keepReplacing()
 	os.Exit(1)
+}
+
+// restTimeout bounds the wait for work that hangs, on a dead disk say. What it
+// still makes is found by the next monitor.
+const restTimeout = 5 * time.Second
+
+// awaitRest waits until nothing of this monitor works on the sandbox any more:
+// what it would make or undo late would be in the way of the next one.
+func (m *monitor) awaitRest() {
+	rest := make(chan struct{})
+	go func() {
+		defer close(rest)
+		<-m.aside.reached
+		m.closeChanges()
+		m.settled()
+		m.mu.Lock()
+		departing := m.departing
+		m.mu.Unlock()
+		if departing {
+			<-m.depart().detached
+		}
+	}()
+	select {
+	case <-rest:
+	case <-time.After(restTimeout):
+	}
 }

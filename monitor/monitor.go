@@ -30,19 +30,6 @@ import (
 	"podrun/volumes"
 )
 
-// Status is what the monitor writes into a pod's status file.
-type Status struct {
-	Version int `json:"version"`
-	pod.Checkpoint
-	// NotMade says why the pod could not be made. Such a pod is being removed.
-	NotMade string `json:"notMade,omitempty"`
-	// Ended is set when the pod has come to its end and its sandbox is gone.
-	Ended bool `json:"ended,omitempty"`
-}
-
-// Removing: the pod is being taken down. One that is to go on later is not.
-func (s *Status) Removing() bool { return s.Stop != nil && !s.Stop.Resume }
-
 type monitor struct {
 	store   *state.Store
 	record  *state.Record
@@ -82,17 +69,21 @@ type monitor struct {
 	ctx       context.Context         // ends with the life
 	abandon   context.CancelCauseFunc // ends the life and leaves the pod as it is
 	fate      atomic.Int32            // of the sandbox: undecided, leaving or replacing
+	aside     aside                   // reached when the work on the pod rests for watchPause
 
 	resting *time.Timer      // touched by the life's loop only
 	depart  func() departure // once
 
-	mu       sync.Mutex
-	attempts map[string]*attempt // by container ID
-	relays   map[netns.Port]*netns.Relay
-	stopping bool
-	started  bool                  // a container of the pod has run
-	pulled   map[string]bool       // containers, and their volumes, whose image up has made present
-	pulls    map[string]*knownPull // those of up, by reference
+	checkpoint checkpoint
+
+	mu        sync.Mutex
+	attempts  map[string]*attempt // by container ID
+	relays    map[netns.Port]*netns.Relay
+	stopping  bool
+	departing bool                  // departEarly has begun the departure
+	started   bool                  // a container of the pod has run
+	pulled    map[string]bool       // containers, and their volumes, whose image up has made present
+	pulls     map[string]*knownPull // those of up, by reference
 }
 
 // Run keeps the pod of uid until it has ended. Only pause starts it.
@@ -120,10 +111,14 @@ func (m *monitor) keep(ctx context.Context) error {
 	case status.NotMade != "":
 		return m.unmake(errors.New(status.NotMade))
 	case status.Ended:
+		m.awaitRoom()
 		return m.finish()
 	}
+	if err := m.findUsers(); err != nil {
+		return err
+	}
 	seen := m.stamps() // before build reads them
-	if err := m.build(); err != nil && !status.EverStarted {
+	if err := m.firstBuild(); err != nil && !status.EverStarted {
 		return m.unmake(err)
 	} else if err != nil {
 		// What runs goes on, and can be stopped; a restart will try again.
@@ -141,23 +136,21 @@ func (m *monitor) keep(ctx context.Context) error {
 	return m.live(ctx, status, alive)
 }
 
-// open takes over what pause keeps, and the record.
+// open takes over the record. Of pause it asks nothing: should that be dead
+// already, this monitor has to replace the sandbox.
 func open(store *state.Store, uid string) (*monitor, error) {
 	pause, err := sandbox.Connect()
 	if err != nil {
 		return nil, err
 	}
 	m := &monitor{
-		store: store, pause: pause, pauseID: os.Getppid(),
+		store: store, pause: pause, pauseID: pause.PID,
+		// The lock is held as long as pause or the monitor lives.
+		lock: pause.Lock, control: pause.Control, mounts: pause.Mounts,
 		attempts: map[string]*attempt{}, relays: map[netns.Port]*netns.Relay{}, pulled: map[string]bool{}, lives: make(chan struct{}),
+		aside: aside{reached: make(chan struct{})},
 	}
 	m.depart = sync.OnceValue(m.beginDeparture)
-	// The lock is held as long as pause or the monitor lives.
-	for name, f := range map[string]**os.File{"lock": &m.lock, "control": &m.control, "mounts": &m.mounts} {
-		if *f, err = pause.Take(name); err != nil {
-			return nil, err
-		}
-	}
 	m.record, err = store.ReadRecord(uid)
 	if errors.Is(err, os.ErrNotExist) {
 		// A teardown has removed the pod while its sandbox was being started:
@@ -175,9 +168,6 @@ func open(store *state.Store, uid string) (*monitor, error) {
 	}
 	m.pod = m.record.Pod.DeepCopy()
 	m.pod.Status.QOSClass = pod.QOSClass(m.pod)
-	if err := m.findUsers(); err != nil {
-		return nil, err
-	}
 	return m, nil
 }
 
@@ -197,22 +187,6 @@ func hostOf(store *state.Store, r *state.Record) (netns.Host, error) {
 
 func (m *monitor) uid() string { return m.record.UID() }
 
-// resumeStatus is what the last monitor knew. A status that cannot be read is
-// one that a damaged disk holds: the containers of which nobody knows anything
-// end, and the pod begins anew.
-func (m *monitor) resumeStatus() (*Status, error) {
-	var s Status
-	err := m.store.ReadStatus(m.uid(), &s)
-	if err == nil || errors.Is(err, os.ErrNotExist) {
-		return &s, nil
-	}
-	if errors.Is(err, state.ErrNewer) {
-		return nil, err
-	}
-	fmt.Fprintf(os.Stderr, "podrun: begin the pod anew: %v\n", err)
-	return &Status{}, m.clear()
-}
-
 // clear ends all containers and forgets them.
 func (m *monitor) clear() error {
 	path := sandbox.PodPath(m.store.Instance, m.uid())
@@ -220,14 +194,6 @@ func (m *monitor) clear() error {
 		return err
 	}
 	return errors.Join(runtime.DiscardAll(m.stateDir()), sandbox.RemoveCgroup(path))
-}
-
-func (m *monitor) readStatus() *Status {
-	var s Status
-	if err := m.store.ReadStatus(m.uid(), &s); err != nil {
-		return &Status{}
-	}
-	return &s
 }
 
 // live runs the pod's life to its end.
@@ -256,7 +222,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	var notMade *pod.NotMade
 	switch {
 	case errors.Is(err, errPauseDied):
-		select {} // watchPause ends this process
+		m.standAside()
 	case errors.As(err, &notMade):
 		if failed := m.settled(); failed != nil {
 			err = failed // not the fault of the container that was to start first
@@ -298,10 +264,8 @@ func (m *monitor) save(p pod.Checkpoint) {
 	if p.Durable {
 		durability = state.Durable
 	}
-	s := Status{Version: state.Version, Checkpoint: p}
-	// A full disk must not end the pod: the state is in memory, and the next
-	// change tries again. A monitor that dies meanwhile asks pause and the kernel.
-	if err := m.store.WriteStatus(m.uid(), s, durability); err != nil {
+	// A full disk must not end the pod.
+	if err := m.keepStatus(durability, func(s *Status) { s.Checkpoint = p }); err != nil {
 		fmt.Fprintf(os.Stderr, "podrun: store status: %v\n", err)
 	}
 	m.mu.Lock()
@@ -316,10 +280,9 @@ func (m *monitor) save(p pod.Checkpoint) {
 // record and all data too.
 func (m *monitor) end(outcome pod.Outcome) error {
 	m.yield()
-	s := m.readStatus()
-	s.Status, s.Ended = outcome.Status, !outcome.Suspended
-	if err := m.store.WriteStatus(m.uid(), s, state.Durable); err != nil {
-		return err
+	err := m.keepStatus(state.Durable, func(s *Status) { s.Status, s.Ended = outcome.Status, !outcome.Suspended })
+	if err != nil && (outcome.Suspended || !outcome.Stopped) { // else it is about to be removed
+		return fmt.Errorf("store the pod's end: %w", err)
 	}
 	return m.finish()
 }
@@ -327,20 +290,20 @@ func (m *monitor) end(outcome pod.Outcome) error {
 // unmake removes a pod that could not be made, and tells why.
 func (m *monitor) unmake(cause error) error {
 	m.yield()
-	s := m.readStatus()
-	s.NotMade = cause.Error()
-	if err := m.store.WriteStatus(m.uid(), s, state.Durable); err != nil {
-		return err
+	// A full disk may be the cause, and removing the pod makes room.
+	stored := m.keepStatus(state.Durable, func(s *Status) { s.NotMade = cause.Error() })
+	if stored != nil {
+		fmt.Fprintf(os.Stderr, "podrun: store that the pod cannot be made: %v\n", stored)
 	}
 	err := errors.Join(m.leave(), m.teardown().All())
-	m.board.close(Update{NotMade: s.NotMade})
+	m.board.close(Update{NotMade: cause.Error()})
 	return err
 }
 
 // finish ends the sandbox of a pod that has ended.
 func (m *monitor) finish() error {
 	err := m.leave()
-	s := m.readStatus()
+	s := m.lastStatus()
 	t := m.teardown()
 	// The lock goes with this process, the rest of the run directory before.
 	switch {
@@ -368,9 +331,10 @@ func (m *monitor) teardown() Teardown {
 // machine's mounts, and pause ends.
 func (m *monitor) leave() error {
 	if !m.fate.CompareAndSwap(undecided, leaving) {
-		select {} // watchPause ends this process
+		m.standAside()
 	}
 	m.closeChanges()
+	m.checkpoint.stop()
 	m.mu.Lock()
 	for _, a := range m.attempts {
 		a.close()
@@ -418,5 +382,8 @@ func (m *monitor) departEarly() {
 			return
 		}
 	}
-	go m.depart()
+	if m.fate.Load() == undecided { // the next sandbox needs what this would undo
+		m.departing = true
+		go m.depart()
+	}
 }

@@ -119,7 +119,7 @@ func keptPort(p netns.Port) string { return "port/" + p.String() }
 // checkFree refuses a pod of the machine's network whose ports somebody else
 // has, before it starts: its own processes will bind them.
 func (m *monitor) checkFree(ports []netns.Port) error {
-	if m.readStatus().EverStarted {
+	if m.lastStatus().EverStarted {
 		return nil
 	}
 	sockets, err := netns.Reserve(ports)

@@ -53,7 +53,7 @@ func (m *monitor) mountVolumes() error {
 	if err != nil {
 		return err
 	}
-	if missing := manifest.MissingVolumes(m.pod, objects); len(missing) > 0 && !m.readStatus().EverStarted {
+	if missing := manifest.MissingVolumes(m.pod, objects); len(missing) > 0 && !m.lastStatus().EverStarted {
 		return &missingVolumes{errors.Join(missing...)}
 	}
 	if waits, err := m.useClaims(objects); err != nil {

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -23,6 +24,8 @@ type Checkpoint struct {
 	RestartingAll bool `json:"restartingAll,omitempty"`
 	// Resources are the pod's own that are in force.
 	Resources *v1.ResourceRequirements `json:"podResources,omitempty"`
+	// Since is when the pod began, on a clock that nobody sets; see Shift.
+	Since time.Time `json:"since,omitzero"`
 	// Sandbox is the one that the containers were in.
 	Sandbox string `json:"sandbox,omitempty"`
 	// Durable says that this checkpoint holds what cannot be learned again
@@ -78,6 +81,11 @@ type Record struct {
 	// Resources are those in force for the container, or for its next attempt.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
 	StartedAt time.Time                `json:"startedAt,omitzero"`
+	// Probes are where the probes of the running attempt stand, by name, and
+	// ProbedFrom is when its probes began. WasReady: it was once.
+	Probes     map[string]ProbeCount `json:"probes,omitempty"`
+	ProbedFrom time.Time             `json:"probedFrom,omitzero"`
+	WasReady   bool                  `json:"wasReady,omitempty"`
 	// Started: the startup probe succeeded, or there is none.
 	Started bool `json:"started,omitempty"`
 	// Ready is the last verdict of the readiness probe, or Started without one.
@@ -116,6 +124,13 @@ type Record struct {
 	Pull      Backoff  `json:"pull,omitzero"`
 }
 
+// ProbeCount is how many times in a row a probe had the same verdict, as far as
+// that counts.
+type ProbeCount struct {
+	Good bool `json:"good,omitempty"`
+	Run  int  `json:"run"`
+}
+
 // Waiting is why a container waits, and since when.
 type Waiting struct {
 	Reason  string    `json:"reason"`
@@ -142,7 +157,7 @@ func (p *Checkpoint) Owed(alive map[string]int) map[string]int {
 
 // checkpoint copies what the state has to keep.
 func (s *state) checkpoint(status v1.PodStatus) Checkpoint {
-	p := Checkpoint{Status: status, EverStarted: s.everStarted, RestartingAll: s.restartingAll, Sandbox: s.sandbox, Resources: s.inForce}
+	p := Checkpoint{Status: status, EverStarted: s.everStarted, RestartingAll: s.restartingAll, Sandbox: s.sandbox, Since: s.since, Resources: s.inForce}
 	if s.stop != nil {
 		stop := *s.stop
 		p.Stop = &stop
@@ -153,6 +168,7 @@ func (s *state) checkpoint(status v1.PodStatus) Checkpoint {
 	}
 	for _, c := range s.all {
 		r := c.Record
+		r.Probes = c.counts()
 		if r.Kill != nil {
 			kill := *r.Kill
 			r.Kill = &kill
@@ -168,7 +184,7 @@ func (s *state) checkpoint(status v1.PodStatus) Checkpoint {
 func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 	if p.Status.StartTime != nil {
 		s.started = p.Status.StartTime.Time
-		s.since = now.Add(-max(now.Sub(s.started), 0))
+		s.since = onClock(cmp.Or(p.Since, s.started), now)
 	}
 	s.everStarted, s.restartingAll = p.EverStarted, p.RestartingAll
 	s.inForce = p.Resources
@@ -192,11 +208,13 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 			kill := r.Kill.resume(now)
 			c.Kill = &kill
 		}
-		if r.Failure != nil && r.Failure.At.After(now) {
+		if r.Failure != nil {
 			f := *r.Failure
-			f.At = now // the clock was set back
+			f.At = onClock(f.At, now)
 			c.Failure = &f
 		}
+		c.FinishedAt, c.ProbedFrom = onClock(r.FinishedAt, now), onClock(r.ProbedFrom, now)
+		c.Crash.Updated, c.Pull.Updated = onClock(r.Crash.Updated, now), onClock(r.Pull.Updated, now)
 		attempt, found := alive[r.Name]
 		switch r.Stage {
 		case stagePreparing, stagePrepared:
@@ -215,9 +233,7 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 			// this one nobody knows.
 			s.begin(c, now)
 		} else if r.Stage == stageRunning {
-			// The probes' recorded verdicts stand until there are new ones.
-			c.wasReady = true
-			c.armProbes(r.StartedAt, now)
+			c.resumeProbes(now)
 		}
 	}
 	if p.Sandbox != "" && p.Sandbox != s.sandbox {

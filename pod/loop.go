@@ -195,10 +195,10 @@ func (l *Life) save(now time.Time) {
 	if reflect.DeepEqual(next, l.saved) {
 		return
 	}
-	durable := next
-	durable.Durable = l.durable(next)
-	durable.Status = *status.DeepCopy()
-	l.cfg.Save(durable)
+	told := next.at(now)
+	told.Durable = l.durable(next)
+	told.Status = *status.DeepCopy()
+	l.cfg.Save(told)
 	l.saved = next
 }
 

@@ -155,7 +155,7 @@ func (s *state) observeStarted(c *container, id string, at time.Time, err error,
 	}
 	s.everStarted = s.everStarted || !c.ephemeral
 	c.Stage, c.StartedAt, c.Failure, c.resumed = stageRunning, at, nil, false
-	c.wasReady = false
+	c.WasReady = false
 	s.normal(c, now, "Started", "Container started")
 	if c.postStart() != nil {
 		c.PostStart = hookDue

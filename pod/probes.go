@@ -51,13 +51,62 @@ func (c *container) probeSpec(k probeKind) *v1.Probe {
 // armProbes sets the first attempt of each probe: initialDelaySeconds after the
 // start, without the random wait that spreads a kubelet's many pods.
 func (c *container) armProbes(started, now time.Time) {
+	c.ProbedFrom = onClock(started, now)
 	for k := range probeKinds {
 		if spec := c.probeSpec(k); spec != nil {
-			delay := seconds(spec.InitialDelaySeconds, 0)
-			at := Deadline{At: started.Add(delay), Length: delay}.resume(now).At
+			at := c.firstProbe(spec, now)
 			c.probes[k] = probeState{at: at, tick: at}
 		}
 	}
+}
+
+func (c *container) firstProbe(spec *v1.Probe, now time.Time) time.Time {
+	delay := seconds(spec.InitialDelaySeconds, 0)
+	return Deadline{At: c.ProbedFrom.Add(delay), Length: delay}.resume(now).At
+}
+
+// resumeProbes goes on where the last monitor was: with its counts, at the times
+// that periodSeconds asks for. How long nobody probed must neither add a failure nor
+// take one away. A container that is not ready yet is asked at once besides.
+func (c *container) resumeProbes(now time.Time) {
+	for k := range probeKinds {
+		spec := c.probeSpec(k)
+		if spec == nil {
+			continue
+		}
+		tick := c.firstProbe(spec, now)
+		begun := !now.Before(c.ProbedFrom.Add(seconds(spec.InitialDelaySeconds, 0)))
+		if begun {
+			period := seconds(spec.PeriodSeconds, 10)
+			since := now.Sub(c.ProbedFrom) - seconds(spec.InitialDelaySeconds, 0)
+			tick = now.Add(period - since%period)
+		}
+		p := probeState{at: tick, tick: tick}
+		if count, found := c.Probes[k.name()]; found {
+			p.good, p.run = count.Good, count.Run
+		}
+		if begun && !c.WasReady && k != livenessProbe {
+			p.at = now
+		}
+		c.probes[k] = p
+	}
+}
+
+// counts are those that a checkpoint keeps; nil where there is nothing to tell.
+func (c *container) counts() map[string]ProbeCount {
+	if c.Stage != stageRunning {
+		return nil
+	}
+	var counts map[string]ProbeCount
+	for k := range probeKinds {
+		if p := c.probes[k]; p.run > 0 && c.probeSpec(k) != nil {
+			if counts == nil {
+				counts = map[string]ProbeCount{}
+			}
+			counts[k.name()] = ProbeCount{Good: p.good, Run: p.run}
+		}
+	}
+	return counts
 }
 
 // probed reports whether a probe of this kind is to be made at all now: the
@@ -99,12 +148,12 @@ func (p *probeState) verdict(spec *v1.Probe, good bool) bool {
 	if p.run == 0 || p.good != good {
 		p.good, p.run = good, 0
 	}
-	p.run++
-	threshold := max(spec.FailureThreshold, 1)
+	threshold := int(max(spec.FailureThreshold, 1))
 	if good {
-		threshold = max(spec.SuccessThreshold, 1)
+		threshold = int(max(spec.SuccessThreshold, 1))
 	}
-	return p.run >= int(threshold)
+	p.run = min(p.run+1, threshold) // what counts no more need not be stored
+	return p.run == threshold
 }
 
 // hurry brings the next attempt forward while a container that has just started
@@ -122,7 +171,7 @@ func (p *probeState) hurry(now time.Time) {
 // judge applies the result of one probe attempt, as the kubelet's prober worker.
 func (s *state) judge(c *container, k probeKind, good bool, now time.Time) {
 	spec, p := c.probeSpec(k), &c.probes[k]
-	if !good && !c.wasReady && k != livenessProbe && !s.leaving() {
+	if !good && !c.WasReady && k != livenessProbe && !s.leaving() {
 		p.hurry(now)
 		if p.quiet {
 			return // only what periodSeconds asks for counts as a failure
@@ -132,7 +181,7 @@ func (s *state) judge(c *container, k probeKind, good bool, now time.Time) {
 	case !crossed:
 	case k == readinessProbe:
 		c.Ready = good && !s.leaving()
-		c.wasReady = c.wasReady || good
+		c.WasReady = c.WasReady || good
 	case !good:
 		s.probeKill(c, k, now)
 	case k == startupProbe:

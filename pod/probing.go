@@ -148,7 +148,7 @@ func (s *state) observeProbe(c *container, k probeKind, attempt int, v probeVerd
 	case v.result == probe.Failure && !p.quiet:
 		s.warn(c, now, "Unhealthy", "%s probe failed: %s", k.name(), v.detail)
 	}
-	ready, started, kill := c.Ready, c.Started, c.Kill
+	ready, started, kill, good, run := c.Ready, c.Started, c.Kill, p.good, p.run
 	s.judge(c, k, v.result != probe.Failure, now)
-	s.changed = s.changed || c.Ready != ready || c.Started != started || c.Kill != kill
+	s.changed = s.changed || c.Ready != ready || c.Started != started || c.Kill != kill || p.good != good || p.run != run
 }

@@ -79,8 +79,7 @@ type container struct {
 	killing   bool      // SIGKILL is being sent
 	killAgain time.Time
 
-	probes   [probeKinds]probeState
-	wasReady bool // once in this attempt
+	probes [probeKinds]probeState
 }
 
 func newState(pod *v1.Pod, now time.Time) *state {

@@ -30,7 +30,8 @@ const (
 	replySize   = 8
 	exitedSize  = 32
 
-	// monitorFD is the monitor's end of the socket to its pause.
+	// monitorFD is the monitor's end of the socket to its pause; then come the
+	// files of Client.
 	monitorFD = 3
 )
 
@@ -46,6 +47,12 @@ type Exited struct {
 // Client is the monitor's line to the pause process that started it. It is
 // safe for concurrent use.
 type Client struct {
+	// PID is pause's, whether it lives or not.
+	PID int
+	// Lock is the pod's, Control the listening control socket, and Mounts the
+	// machine's mount namespace: what is needed to replace a pause that has died.
+	Lock, Control, Mounts *os.File
+
 	mu   sync.Mutex
 	conn *net.UnixConn
 }
@@ -63,7 +70,19 @@ func Connect() (*Client, error) {
 		conn.Close()
 		return nil, errors.New("open the line to pause: descriptor 3 is no socket of pause")
 	}
-	return &Client{conn: unixConn}, nil
+	// The credentials of a socketpair are those of the process that made it
+	// (unix(7)). The parent may be another by now.
+	maker, err := unix.GetsockoptUcred(monitorFD, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		conn.Close()
+		return nil, os.NewSyscallError("getsockopt", err)
+	}
+	c := &Client{PID: int(maker.Pid), conn: unixConn}
+	for i, file := range []**os.File{&c.Lock, &c.Control, &c.Mounts} {
+		unix.CloseOnExec(monitorFD + 1 + i)
+		*file = os.NewFile(uintptr(monitorFD+1+i), "of pause")
+	}
+	return c, nil
 }
 
 // Keep gives pause a copy of f under a name of at most 127 bytes; what had the
@@ -116,10 +135,20 @@ func (c *Client) Exits() ([]Exited, error) {
 	return exits, nil
 }
 
+// SinceBoot is the time on the clock that nobody can set and that goes on while
+// the machine sleeps.
+func SinceBoot() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		panic(err) // every kernel since 2.6.39 has it
+	}
+	return time.Duration(now.Nano())
+}
+
 func decodeExited(b []byte) Exited {
 	e := Exited{
 		StartTime: binary.NativeEndian.Uint64(b),
-		At:        time.Unix(0, int64(binary.NativeEndian.Uint64(b[8:]))),
+		At:        time.Now().Add(time.Duration(binary.NativeEndian.Uint64(b[8:])) - SinceBoot()),
 		Pid:       int(int32(binary.NativeEndian.Uint32(b[16:]))),
 	}
 	status := int(int32(binary.NativeEndian.Uint32(b[24:])))

@@ -82,18 +82,20 @@ func fdsOf(t *testing.T, pid int) []os.DirEntry {
 	return files
 }
 
+// Also when somebody kills one after the other.
 func TestMonitorIsBackWithin100ms(t *testing.T) {
 	b := newBox(t, nil)
-	best := time.Hour
-	for range 5 { // the machine may have other work
+	var gaps []time.Duration
+	for range 12 {
 		pid := b.ask("facts").Facts.PID
 		start := time.Now()
 		must(t, unix.Kill(pid, unix.SIGKILL))
 		b.ask("facts")
-		best = min(best, time.Since(start))
+		gaps = append(gaps, time.Since(start))
 	}
-	if best > 100*time.Millisecond {
-		t.Errorf("after %v", best)
+	slices.Sort(gaps)
+	if fast := gaps[len(gaps)/3]; fast > 100*time.Millisecond { // the machine may have other work
+		t.Errorf("after %v", gaps)
 	}
 }
 

@@ -43,9 +43,20 @@
 #include "pause.h"
 #include "shed.h"
 
-enum { RETRY_DELAY = 1000 }; // milliseconds
+// Milliseconds until a monitor is started again that died young.
+enum {
+	FIRST_DELAY = 10,
+	KILLED_DELAY = 40,  // at most, where somebody killed it
+	FAILED_DELAY = 5000, // at most, where it ended by itself: it would do so again
+	RETRY_DELAY = 1000,  // without memory or processes for one
+	YOUNG = 1000,
+};
 
-enum { LOCK_FD = 3, CONTROL_FD = 4, USERS_FD = 5, FIRST_FREE_FD = 6, MONITOR_FD = 3 };
+enum { LOCK_FD = 3, CONTROL_FD = 4, USERS_FD = 5, FIRST_FREE_FD = 6 };
+
+// What a monitor finds open (client.go): its line to pause, and what it needs
+// even if pause dies before the line is used.
+enum { MONITOR_FD = 3, MONITOR_LOCK_FD, MONITOR_CONTROL_FD, MONITOR_MOUNTS_FD, MONITOR_FREE_FD };
 
 
 // ---- what is kept -----------------------------------------------------------
@@ -60,7 +71,7 @@ struct kept {
 // One child that pause reaped. A pid alone may have been used again.
 struct exited {
 	uint64_t start; // clock ticks since boot, field 22 of /proc/PID/stat
-	int64_t time;   // nanoseconds since the epoch
+	int64_t time;   // nanoseconds since boot: nobody can set that clock
 	int32_t pid;
 	int32_t code;   // CLD_EXITED, CLD_KILLED or CLD_DUMPED
 	int32_t status; // exit code or signal
@@ -97,8 +108,9 @@ static struct {
 	int host_ns[3];  // net, uts and ipc to give back to the monitor, or -1
 	pid_t pid;
 	int socket;
-	struct timespec started;
-	long delay; // milliseconds until the next start
+	int64_t started; // milliseconds since boot
+	int64_t due;     // of the next start, where there is no monitor
+	int64_t delay;
 } self;
 
 const struct ns_kind ns_kinds[3] = {
@@ -150,6 +162,32 @@ static void enter_namespaces(void)
 		_exit(EXIT_PROPAGATION);
 }
 
+static struct kept *find(const char *name);
+
+static int64_t since_boot(void) // in nanoseconds
+{
+	struct timespec now;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+// pass makes what the monitor finds open. Everything of pause is close-on-exec;
+// the copies are not.
+static void pass(int socket)
+{
+	static const char *const names[] = {"lock", "control", "mounts"}; // from MONITOR_LOCK_FD on
+	int high[MONITOR_FREE_FD - MONITOR_FD];
+	high[0] = socket;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		high[i + 1] = find(names[i]) ? find(names[i])->fd : -1;
+	// First out of the way: one may have the number that another is to get.
+	for (size_t i = 0; i < sizeof high / sizeof *high; i++)
+		high[i] = fcntl(high[i], F_DUPFD_CLOEXEC, MONITOR_FREE_FD);
+	for (size_t i = 0; i < sizeof high / sizeof *high; i++)
+		if (high[i] < 0 || dup2(high[i], MONITOR_FD + i) < 0)
+			_exit(EXIT_SOCKET);
+}
+
 // run_monitor is the child's side of start_monitor.
 static void run_monitor(int socket)
 {
@@ -157,12 +195,12 @@ static void run_monitor(int socket)
 	for (int i = 0; i < 3; i++)
 		if (self.host_ns[i] >= 0 && setns(self.host_ns[i], ns_kinds[i].flag) != 0)
 			_exit(EXIT_MONITOR_NAMESPACE);
-	// Everything kept is close-on-exec; LOCK_FD is too, and becomes the socket.
-	if (dup2(socket, MONITOR_FD) < 0)
-		_exit(EXIT_SOCKET);
+	pass(socket);
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
-	prctl(PR_SET_PDEATHSIG, SIGUSR1); // PauseDied
+	// PauseDied; until the monitor listens it must not end it.
+	signal(SIGUSR1, SIG_IGN);
+	prctl(PR_SET_PDEATHSIG, SIGUSR1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execv("/proc/self/exe", self.monitor);
@@ -175,7 +213,7 @@ static int start_monitor(void)
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		return EXIT_SOCKET;
-	clock_gettime(CLOCK_MONOTONIC, &self.started);
+	self.started = since_boot() / 1000000;
 	pid_t pid = fork();
 	if (pid == 0)
 		run_monitor(pair[1]);
@@ -189,16 +227,21 @@ static int start_monitor(void)
 	return 0;
 }
 
-// monitor_died plans the next start: at once after a monitor that lived for a
-// second, else with a delay that doubles from 10 ms to 5 s.
-static void monitor_died(void)
+// monitor_died plans the next start: at once after a monitor that has lived for
+// a while, else with a delay that doubles. Who kills monitors one after the other
+// must not keep the pod without one for long; one that ends by itself would keep
+// a processor busy.
+static void monitor_died(const siginfo_t *info)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec - self.started.tv_sec > 1)
+	int64_t now = since_boot() / 1000000;
+	int64_t most = info->si_code == CLD_KILLED && info->si_status == SIGKILL ? KILLED_DELAY : FAILED_DELAY;
+	if (now - self.started >= YOUNG)
 		self.delay = 0;
 	else
-		self.delay = self.delay ? (self.delay < 2500 ? self.delay * 2 : 5000) : 10;
+		self.delay = self.delay ? 2 * self.delay : FIRST_DELAY;
+	if (self.delay > most)
+		self.delay = most;
+	self.due = now + self.delay;
 	close(self.socket);
 	self.socket = -1;
 	self.pid = 0;
@@ -232,13 +275,11 @@ static uint64_t start_time(pid_t pid)
 
 static void record_exit(const siginfo_t *info)
 {
-	struct timespec now;
 	if (exit_count == MAX_EXITS) // the oldest is what nobody asks for any more
 		memmove(exits, exits + 1, --exit_count * sizeof exits[0]);
-	clock_gettime(CLOCK_REALTIME, &now);
 	exits[exit_count++] = (struct exited){
 		.start = start_time(info->si_pid),
-		.time = now.tv_sec * 1000000000LL + now.tv_nsec,
+		.time = since_boot(),
 		.pid = info->si_pid,
 		.code = info->si_code,
 		.status = info->si_status,
@@ -256,7 +297,7 @@ static void reap(void)
 			record_exit(&info);
 		waitid(P_PID, info.si_pid, &info, WEXITED | WNOHANG);
 		if (info.si_pid == self.pid)
-			monitor_died();
+			monitor_died(&info);
 	}
 }
 
@@ -478,15 +519,16 @@ static void pause_main(void)
 	for (;;) {
 		struct pollfd fds[2] = {{signals, POLLIN, 0}, {self.socket, POLLIN, 0}};
 		struct signalfd_siginfo drained;
-		poll(fds, 2, self.pid ? -1 : (int)self.delay);
+		int64_t left = self.due - since_boot() / 1000000;
+		poll(fds, 2, self.pid ? -1 : left > 0 ? (int)left : 0);
 		while (read(signals, &drained, sizeof drained) > 0)
 			;
 		if (self.socket >= 0 && fds[1].revents)
 			serve();
-		// A machine without memory or processes must not cost the pod its pause.
-		if (self.pid == 0 && !(fds[0].revents & POLLIN) && start_monitor() != 0)
-			self.delay = RETRY_DELAY;
 		reap();
+		// A machine without memory or processes must not cost the pod its pause.
+		if (self.pid == 0 && since_boot() / 1000000 >= self.due && start_monitor() != 0)
+			self.due = since_boot() / 1000000 + RETRY_DELAY;
 	}
 }
 
