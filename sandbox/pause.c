@@ -46,7 +46,7 @@
 // Milliseconds until a monitor is started again that died young.
 enum {
 	FIRST_DELAY = 10,
-	KILLED_DELAY = 40,  // at most, where somebody killed it
+	KILLED_DELAY = 20,   // at most, where somebody killed it
 	FAILED_DELAY = 5000, // at most, where it ended by itself: it would do so again
 	RETRY_DELAY = 1000,  // without memory or processes for one
 	YOUNG = 1000,

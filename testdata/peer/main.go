@@ -47,6 +47,7 @@
 //	exists FILE        fails unless the file exists
 //	touch FILE...      makes them
 //	rm FILE...
+//	lines [-count N] [-length BYTES] [-rate MB] [-slowest FILE]   prints numbered lines; FILE gets the milliseconds of its slowest write
 //	print TEXT...      prints the words, and with -err to standard error; -append FILE: into the file
 package main
 
@@ -62,7 +63,7 @@ var commands = map[string]func(args []string) error{
 	"http": serveHTTP, "grpc": serveGRPC, "tcp": serveTCP, "udp": serveUDP, "sctp": serveSCTP,
 	"get": get, "send": send,
 	"signals": signals, "env": printEnv, "ids": printIDs, "address": address, "sleep": sleep, "fork": fork, "exit": exit,
-	"exists": exists, "touch": touch, "rm": remove, "print": printText,
+	"exists": exists, "touch": touch, "rm": remove, "print": printText, "lines": lines,
 }
 
 func main() {

@@ -1,0 +1,259 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/ground"
+)
+
+const monitorDies = "the monitor dies"
+
+const writer = `
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: main
+    image: peer
+    imagePullPolicy: Never
+    args: [lines, -count, "%d", -length, "%d", -rate, "100", -slowest, /dev/termination-log]
+`
+
+// A log keeps five parts of 10 MiB: what is written here fits.
+const (
+	writtenLines  = 45_000
+	writtenLength = 1000
+)
+
+// TestMonitorDiesUnderLoad: a container that prints 100 MB/s is held up until the
+// monitor is back, and every line is in its log once and in order.
+func TestMonitorDiesUnderLoad(t *testing.T) {
+	r := dice(t)
+	var worst []int
+	for range 4 {
+		g := newGround(t, monitorDies)
+		up := g.Command("up", g.Write(t, "writer.yaml", fmt.Sprintf(writer, writtenLines, writtenLength)))
+		if err := up.Start(); err != nil {
+			t.Fatal(err)
+		}
+		uid := uidOf(t, g, "writer")
+		mustFind(t, uid, "main")
+		for range 3 {
+			time.Sleep(upTo(r, 100*time.Millisecond))
+			if kill(t, uid, "monitor") {
+				tally(monitorDies, "faults injected", 1)
+			}
+		}
+		if err := up.Wait(); err != nil {
+			t.Errorf("up of a writer whose monitor was killed: %v", err)
+		}
+		ground.Until(t, "the end of the writer", func() bool { return podOf(t, g, "writer").Status.Phase == v1.PodSucceeded })
+		worst = append(worst, checkWritten(t, g))
+		g.Must(t, "down", "writer")
+	}
+	slices.Sort(worst)
+	t.Logf("the slowest write of each run took, in ms: %v", worst)
+	tally(monitorDies, "ms that 100 MB/s waited at most (median of the runs)", worst[len(worst)/2])
+	if worst[0] > 1000 {
+		t.Errorf("the writer was held up for %d ms at least", worst[0])
+	}
+}
+
+// checkWritten looks for every line, and returns how long the slowest write took.
+func checkWritten(t *testing.T, g *ground.Ground) int {
+	t.Helper()
+	lines, lost := logged(t, g, "writer", "main", "0"), 0
+	for i := range max(len(lines), writtenLines) {
+		want := fmt.Sprintf("%09d %s", i, strings.Repeat("x", writtenLength-11))
+		if i >= len(lines) || lines[i] != want {
+			lost++
+			if lost == 1 {
+				t.Errorf("line %d of %d is not what was written", i, len(lines))
+			}
+		}
+	}
+	tally(monitorDies, "bytes lost", lost*writtenLength)
+	end := containerOf(t, podOf(t, g, "writer"), "main").State.Terminated
+	if end == nil {
+		t.Fatal("the writer has not ended")
+	}
+	slowest, err := strconv.Atoi(end.Message)
+	if err != nil {
+		t.Fatalf("how long the slowest write took: %v", err)
+	}
+	return slowest
+}
+
+// TestMonitorIsBack measures how long a pod is without a monitor that answers,
+// killed once in a while and again and again.
+func TestMonitorIsBack(t *testing.T) {
+	for name, rest := range map[string]time.Duration{"once in a while": 1200 * time.Millisecond, "again and again": 0} {
+		g := newGround(t, monitorDies)
+		g.Must(t, "up", g.Write(t, "sleeper.yaml", sleeper))
+		uid := uidOf(t, g, "sleeper")
+		var gaps []time.Duration
+		for range 8 {
+			time.Sleep(rest)
+			old := mustFind(t, uid, "monitor")
+			began := time.Now()
+			if err := unix.Kill(old.PID, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			// It answers when it keeps the pod: the containers are watched before.
+			g.Must(t, "condition", "sleeper", fmt.Sprintf("example.com/Killed%d=True", old.PID))
+			gaps = append(gaps, time.Since(began))
+			tally(monitorDies, "faults injected", 1)
+		}
+		slices.Sort(gaps)
+		t.Logf("killed %s, it answered after %v", name, gaps)
+		tally(monitorDies, "ms until it answers, killed "+name+" (median)", int(gaps[len(gaps)/2].Milliseconds()))
+		if gaps[0] > time.Second {
+			t.Errorf("killed %s, it came back after %v at the earliest", name, gaps[0])
+		}
+		g.Must(t, "down", "sleeper")
+	}
+}
+
+const exiting = `
+apiVersion: v1
+kind: Pod
+metadata: {name: exit-%[1]d}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: main, image: busybox, imagePullPolicy: Never, command: [sh, -c, "trap 'echo last words; exit %[1]d' TERM; echo ready; while :; do sleep 0.01; done"]}
+`
+
+// wantEnd waits for the end of the container and wants its code and last line.
+func wantEnd(t *testing.T, g *ground.Ground, pod string, code int) {
+	t.Helper()
+	ground.Until(t, "the end of "+pod, func() bool { return podOf(t, g, pod).Status.Phase == v1.PodFailed })
+	end := containerOf(t, podOf(t, g, pod), "main").State.Terminated
+	if end == nil || int(end.ExitCode) != code || end.Reason != "Error" {
+		t.Errorf("%s: got the end %+v, want exit code %d", pod, end, code)
+		tally(monitorDies, "exit codes lost", 1)
+	}
+	if got := logged(t, g, pod, "main", "0"); !slices.Equal(got, []string{"ready", "last words"}) {
+		t.Errorf("%s: its log is %q", pod, got)
+	}
+}
+
+// TestExitWhileTheMonitorDies: at whatever moment around an exit the monitor is
+// killed, the exit code is recorded.
+func TestExitWhileTheMonitorDies(t *testing.T) {
+	r := dice(t)
+	g := newGround(t, monitorDies)
+	for code := 3; code < 15; code++ {
+		pod := fmt.Sprintf("exit-%d", code)
+		g.Must(t, "up", g.Write(t, pod+".yaml", fmt.Sprintf(exiting, code)))
+		uid := uidOf(t, g, pod)
+		ground.Until(t, "the trap", func() bool { return len(logged(t, g, pod, "main", "0")) > 0 })
+		main, monitor := mustFind(t, uid, "main"), mustFind(t, uid, "monitor")
+		first, second := main.PID, monitor.PID
+		signals := []unix.Signal{unix.SIGTERM, unix.SIGKILL}
+		if r.IntN(3) == 0 {
+			first, second, signals = second, first, []unix.Signal{unix.SIGKILL, unix.SIGTERM}
+		}
+		unix.Kill(first, signals[0])
+		time.Sleep(upTo(r, 30*time.Millisecond))
+		unix.Kill(second, signals[1])
+		tally(monitorDies, "faults injected", 1)
+		wantEnd(t, g, pod, code)
+		g.Must(t, "down", pod)
+	}
+}
+
+// TestExitOnAFullDisk: an exit that the disk cannot take is kept beside it, also
+// when the monitor is killed meanwhile, and is on it when there is room.
+func TestExitOnAFullDisk(t *testing.T) {
+	g := newGround(t, monitorDies)
+	pods := filepath.Join(g.Store.Root, "pods")
+	if err := os.MkdirAll(pods, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("podrun-test", pods, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(pods, unix.MNT_DETACH)
+	for code := 7; code < 10; code++ {
+		pod := fmt.Sprintf("exit-%d", code)
+		g.Must(t, "up", g.Write(t, pod+".yaml", fmt.Sprintf(exiting, code)))
+		uid := uidOf(t, g, pod)
+		ground.Until(t, "the trap", func() bool { return len(logged(t, g, pod, "main", "0")) > 0 })
+		fill(t, filepath.Join(pods, "full"))
+		main := mustFind(t, uid, "main")
+		unix.Kill(main.PID, unix.SIGTERM)
+		ground.Until(t, "the end of the container", main.Ended)
+		for range 3 { // before and after what it does at the end of a container
+			kill(t, uid, "monitor")
+			tally(monitorDies, "faults injected", 1)
+			mustFind(t, uid, "monitor")
+			time.Sleep(50 * time.Millisecond)
+		}
+		if err := os.Remove(filepath.Join(pods, "full")); err != nil {
+			t.Fatal(err)
+		}
+		wantEnd(t, g, pod, code)
+		g.Must(t, "down", pod)
+	}
+}
+
+// TestDownOnAFullDisk: a pod can be removed whatever the disk says to it.
+func TestDownOnAFullDisk(t *testing.T) {
+	g := newGround(t, monitorDies)
+	pods := filepath.Join(g.Store.Root, "pods")
+	if err := os.MkdirAll(pods, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("podrun-test", pods, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(pods, unix.MNT_DETACH)
+	for code, ended := range map[int]bool{21: true, 22: false} {
+		pod := fmt.Sprintf("exit-%d", code)
+		g.Must(t, "up", g.Write(t, pod+".yaml", fmt.Sprintf(exiting, code)))
+		uid := uidOf(t, g, pod)
+		ground.Until(t, "the trap", func() bool { return len(logged(t, g, pod, "main", "0")) > 0 })
+		fill(t, filepath.Join(pods, "full"))
+		if ended {
+			main := mustFind(t, uid, "main")
+			unix.Kill(main.PID, unix.SIGTERM)
+			ground.Until(t, "the end of the container", main.Ended)
+			time.Sleep(100 * time.Millisecond)
+		}
+		g.Must(t, "down", pod)
+		if err := os.Remove(filepath.Join(pods, "full")); err != nil {
+			t.Fatal(err)
+		}
+		tally(monitorDies, "faults injected", 1)
+	}
+}
+
+// fill takes all room that a file system has.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 16, 1 << 12, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+}
