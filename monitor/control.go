@@ -1,12 +1,10 @@
 package monitor
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/pod"
@@ -125,8 +122,16 @@ func (b *board) close(u Update) {
 		close(w)
 	}
 	b.mu.Unlock()
-	b.sending.Wait()
+	sent := make(chan struct{})
+	go func() { defer close(sent); b.sending.Wait() }()
+	select {
+	case <-sent:
+	case <-time.After(farewell): // somebody reads a byte at a time
+	}
 }
+
+// farewell is how long the end of a pod waits for those who watch.
+const farewell = 2 * sendTimeout
 
 // ready hands over the life, and the requests that it missed.
 func (b *board) ready(life *pod.Life) {
@@ -213,20 +218,19 @@ const sendTimeout = 2 * time.Second
 // acceptGap is the wait after an accept that failed.
 const acceptGap = 100 * time.Millisecond
 
-// A request has one pod at most, which the API limits to 1.5 MiB; what is longer is no request.
-const maxRequest = 4 << 20
-
 func (m *monitor) answer(conn *net.UnixConn) {
 	defer conn.Close()
 	if !ownPeer(conn) {
 		return
 	}
-	in := bufio.NewReader(io.LimitReader(conn, maxRequest))
-	line, err := in.ReadBytes('\n')
-	var r Request
-	if err != nil || json.Unmarshal(line, &r) != nil {
+	m.clients.admit(conn)
+	defer m.clients.leave(conn)
+	conn.SetReadDeadline(time.Now().Add(requestTime))
+	r, in, err := readRequest(conn)
+	if err != nil {
 		return
 	}
+	conn.SetReadDeadline(time.Time{})
 	if r.Refresh || r.Pod != nil || r.Ephemeral != nil {
 		answer := m.apply(r)
 		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
@@ -242,11 +246,20 @@ func (m *monitor) answer(conn *net.UnixConn) {
 	if r.wants() {
 		m.board.take(r)
 	}
+	gone := hungUp(conn)
 	out := json.NewEncoder(conn)
-	for u := range w {
-		// One who does not read must not hold up the end of the pod.
-		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
-		if out.Encode(u) != nil {
+	for {
+		select {
+		case u, more := <-w:
+			if !more {
+				return
+			}
+			// One who does not read must not hold up the end of the pod.
+			conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+			if out.Encode(u) != nil {
+				return
+			}
+		case <-gone:
 			return
 		}
 	}
@@ -266,22 +279,6 @@ func (m *monitor) apply(r Request) Answer {
 		return Answer{Error: err.Error()}
 	}
 	return Answer{}
-}
-
-// ownPeer refuses anybody but root and the monitor's own user.
-func ownPeer(conn *net.UnixConn) bool {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var cred *unix.Ucred
-	var errno error
-	if err := raw.Control(func(fd uintptr) {
-		cred, errno = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil || errno != nil {
-		return false
-	}
-	return cred.Uid == 0 || int(cred.Uid) == os.Geteuid()
 }
 
 // ErrNoMonitor says that nobody keeps the pod.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"podrun/state"
 )
@@ -26,6 +27,9 @@ func (m *monitor) addEphemeral(encoded []byte) error {
 	c := &v1.EphemeralContainer{}
 	if err := c.Unmarshal(encoded); err != nil {
 		return fmt.Errorf("decode container: %w", err)
+	}
+	if wrong := validation.IsDNS1123Label(c.Name); len(wrong) > 0 { // it becomes the name of a directory
+		return fmt.Errorf("add container %q: its name is no name: %s", c.Name, wrong[0])
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()

@@ -48,6 +48,7 @@ type monitor struct {
 	changed atomic.Pointer[v1.Pod]
 	life    *pod.Life
 	board   board
+	clients clients
 	events  recorder
 	awaited sync.Map      // claims that others have, by the name that pause will keep them by
 	lives   chan struct{} // closed when there is a life
