@@ -24,11 +24,18 @@ func (m *monitor) build() error {
 	if err := m.addresses(); err != nil {
 		return err
 	}
+	entering := begin(m.scope().Enter)
+	m.entering.Store(entering)
 	m.background = begin(func() error {
 		var g errgroup.Group
 		g.Go(func() error { return errors.Join(m.connect(), m.setSysctls()) })
-		g.Go(m.makeCgroup)
-		g.Go(func() error { return sandbox.JoinLeaf(sandbox.LeafPath(m.store.Instance, m.uid())) })
+		g.Go(func() error {
+			if err := m.enteredScope(); err != nil {
+				return err
+			}
+			return m.makeCgroup()
+		})
+		g.Go(entering.wait)
 		return g.Wait()
 	})
 	var g errgroup.Group

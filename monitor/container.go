@@ -140,6 +140,10 @@ func (m containers) create(ctx context.Context, c *v1.Container, number int) err
 		return err
 	}
 	a.output = out
+	if err := m.enteredScope(); err != nil {
+		ends.Close()
+		return errors.Join(err, out.drop())
+	}
 	a.container, err = runtime.Create(m.stateDir(), spec, ends)
 	ends.Close()
 	if m.hasStarted() && (errors.Is(err, runtime.ErrCommandNotFound) || errors.Is(err, runtime.ErrNotExecutable)) {

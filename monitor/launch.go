@@ -50,7 +50,7 @@ func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
 		return nil
 	})
 	g.Go(func() (err error) {
-		leaf, err = sandbox.NewCgroup(sandbox.LeafPath(s.Instance, ref.UID), nil)
+		leaf, err = sandbox.NewLeaf(s.Instance, ref.UID)
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -93,7 +93,7 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 	if err := t.Sandbox(); err != nil {
 		return nil, err
 	}
-	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(s.Instance, r.UID()), nil)
+	leaf, err := sandbox.NewLeaf(s.Instance, r.UID())
 	if err != nil {
 		return nil, err
 	}

@@ -60,8 +60,9 @@ type monitor struct {
 	unmounted  bool        // the volumes wait for something that is missing
 	building   sync.Mutex  // of rebuild and of what mounts
 	background *background // from build on
-	resumed    bool        // the pod has run before this monitor: build may be tried again
-	rebooted   bool        // what the status tells of was before the machine's last boot
+	entering   atomic.Pointer[background]
+	resumed    bool // the pod has run before this monitor: build may be tried again
+	rebooted   bool // what the status tells of was before the machine's last boot
 
 	changing sync.Mutex // of what replaces the record; taken before building
 	closed   bool       // nothing changes any more; guarded by changing and building
@@ -98,6 +99,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	defer m.abandon(nil)
 	go m.serve()
 	go m.watchPause()
+	go m.watchSuspend()
 	err = m.keep(ctx)
 	m.yield()
 	return err

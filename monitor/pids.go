@@ -40,7 +40,7 @@ func (m *monitor) sharePIDs() error {
 		return err
 	}
 	if first == nil {
-		if err := sandbox.JoinLeaf(sandbox.LeafPath(m.store.Instance, m.uid())); err != nil {
+		if err := m.enterLeaf(); err != nil {
 			return err
 		}
 		var users *os.File

@@ -148,7 +148,7 @@ func (m *monitor) replaceSandbox() error {
 		return err
 	}
 	m.reapShared()
-	leaf, err := sandbox.NewCgroup(sandbox.LeafPath(m.store.Instance, m.uid()), nil)
+	leaf, err := sandbox.NewLeaf(m.store.Instance, m.uid())
 	if err != nil {
 		return err
 	}

@@ -107,12 +107,7 @@ func (t Teardown) All() error {
 // end kills pause and monitor, and then the containers: a monitor would restart
 // what is killed.
 func (t Teardown) end() error {
-	for _, group := range []string{sandbox.LeafPath(t.Store.Instance, t.Ref.UID), sandbox.PodPath(t.Store.Instance, t.Ref.UID)} {
-		if err := sandbox.KillCgroup(group, killTimeout); err != nil {
-			return err
-		}
-	}
-	return nil
+	return sandbox.KillPod(t.Store.Instance, t.Ref.UID, killTimeout)
 }
 
 // sandboxParts do not depend on each other. The kernel takes some 20 ms to
@@ -122,10 +117,7 @@ func (t Teardown) sandboxParts() []part {
 	return []part{
 		{"remove the sandbox's files", func() error { return removeAll(filesDir(t.Store, uid)) }},
 		{"disconnect the network", func() error { return t.Host.Detach(uid) }},
-		{"remove the cgroups", func() error {
-			defer sandbox.RemoveInstance(instance)
-			return errors.Join(sandbox.RemoveCgroup(sandbox.PodPath(instance, uid)), sandbox.RemoveCgroup(sandbox.LeafPath(instance, uid)))
-		}},
+		{"remove the cgroups", func() error { return sandbox.RemovePod(instance, uid) }},
 	}
 }
 

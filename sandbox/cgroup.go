@@ -23,11 +23,18 @@ import (
 //	/podrun/<instance>/<uid>              the pod: its limits, and below it its containers
 //	/podrun/<instance>/<uid>/<container>  one attempt of one container
 //	/podrun/<instance>/<uid>.sandbox      pause and monitor: not charged to the pod's limits
+//
+// On systemd they are elsewhere: see scope.go.
 
 const cgroupTop = "/podrun"
 
 // PodPath is the cgroup of a pod.
-func PodPath(instance, uid string) string { return filepath.Join(cgroupTop, instance, uid) }
+func PodPath(instance, uid string) string {
+	if Delegated() {
+		return filepath.Join(scopePath(instance, uid), "pod")
+	}
+	return filepath.Join(cgroupTop, instance, uid)
+}
 
 // ContainerPath is the cgroup of a container of the pod.
 func ContainerPath(instance, uid, id string) string {
@@ -35,7 +42,46 @@ func ContainerPath(instance, uid, id string) string {
 }
 
 // LeafPath is the cgroup of the pod's own processes.
-func LeafPath(instance, uid string) string { return PodPath(instance, uid) + ".sandbox" }
+func LeafPath(instance, uid string) string {
+	if Delegated() {
+		return filepath.Join(scopePath(instance, uid), "sandbox")
+	}
+	return PodPath(instance, uid) + ".sandbox"
+}
+
+// NewLeaf makes the cgroup of pause and monitor. It is nil where they have to be
+// there first (Scope.Enter).
+func NewLeaf(instance, uid string) (*Cgroup, error) {
+	if Delegated() {
+		return nil, nil
+	}
+	return NewCgroup(LeafPath(instance, uid), nil)
+}
+
+// KillPod ends all processes of a pod, pause and monitor first, for they would
+// restart the rest.
+func KillPod(instance, uid string, wait time.Duration) error {
+	groups := []string{LeafPath(instance, uid), PodPath(instance, uid)}
+	if Delegated() { // what has not joined the leaf yet
+		groups = append(groups, scopePath(instance, uid))
+	}
+	for _, group := range groups {
+		if err := KillCgroup(group, wait); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemovePod removes the cgroups of a pod without processes.
+func RemovePod(instance, uid string) error {
+	err := errors.Join(RemoveCgroup(PodPath(instance, uid)), RemoveCgroup(LeafPath(instance, uid)))
+	if err == nil && Delegated() {
+		err = removeScope(instance, uid)
+	}
+	RemoveInstance(instance)
+	return err
+}
 
 // Cgroup is one group in every hierarchy of the machine, on cgroup v1 and v2 alike.
 type Cgroup struct {
@@ -123,7 +169,7 @@ func apply(m cgroups.Manager) (err error) {
 // move costs. The caller closes the file. On v1 it returns nil, and the process
 // joins by itself.
 func (c *Cgroup) join(attr *syscall.SysProcAttr) (*os.File, error) {
-	if !cgroups.IsCgroup2UnifiedMode() {
+	if c == nil || !cgroups.IsCgroup2UnifiedMode() {
 		return nil, nil
 	}
 	dir, err := os.OpenFile(c.manager.Path(""), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -137,6 +183,9 @@ func (c *Cgroup) join(attr *syscall.SysProcAttr) (*os.File, error) {
 // procs are the files that a process writes itself into to join.
 func (c *Cgroup) procs() []string {
 	var files []string
+	if c == nil {
+		return nil
+	}
 	for _, dir := range c.manager.GetPaths() {
 		files = append(files, filepath.Join(dir, "cgroup.procs"))
 	}
