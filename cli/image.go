@@ -6,26 +6,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"podrun/image"
-	"podrun/monitor"
-	"podrun/state"
 )
 
 func imageCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:  "image",
-		Usage: "pull, import, load, list and remove images",
+		Usage: "pull, import, load, list, check and remove images",
 		Subcommands: []*cli.Command{
 			imagePullCommand(a), imageImportCommand(a), imageLoadCommand(a), imageListCommand(a), imageRemoveCommand(a),
+			imageCheckCommand(a), imagePruneCommand(a),
 		},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
@@ -249,7 +246,10 @@ func imageRemoveCommand(a *app) *cli.Command {
 			}
 			var failures []error
 			for _, ref := range c.Args().Slice() {
-				err := images.Remove(c.Context, ref, func(id string) (string, error) { return imageUser(store, images, id) })
+				err := images.Remove(c.Context, ref, func(id string) (string, error) {
+					pods, err := imageUsers(store, images)()
+					return pods[id], err
+				})
 				if err == nil {
 					a.printf("%s removed\n", ref)
 				}
@@ -258,52 +258,4 @@ func imageRemoveCommand(a *app) *cli.Command {
 			return errors.Join(failures...)
 		},
 	}
-}
-
-// imageUser names a pod that has a container with the image, running or to be
-// started again.
-func imageUser(store *state.Store, images *image.Store, id string) (string, error) {
-	refs, err := store.Names("")
-	if err != nil {
-		return "", err
-	}
-	for _, ref := range refs {
-		f, err := monitor.Find(store, ref)
-		if err != nil {
-			return "", fmt.Errorf("look at pod %s/%s: %w", ref.Namespace, ref.Name, err)
-		}
-		if usesImage(f, images, id) || monitor.ShowsImage(store, ref.UID, id) {
-			return ref.Namespace + "/" + ref.Name, nil
-		}
-	}
-	return "", nil
-}
-
-func usesImage(f *monitor.Found, images *image.Store, id string) bool {
-	p := f.Pod()
-	for _, c := range f.Status.Containers {
-		if c.ImageConfig == id {
-			return true
-		}
-	}
-	for _, reference := range referencesOf(&p.Spec) {
-		if img, err := images.Get(reference); err == nil && img.ID == id {
-			return true
-		}
-	}
-	return false
-}
-
-// referencesOf are the images of the pod's containers and of its volumes.
-func referencesOf(spec *v1.PodSpec) []string {
-	var list []string
-	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
-		list = append(list, c.Image)
-	}
-	for _, v := range spec.Volumes {
-		if v.Image != nil {
-			list = append(list, v.Image.Reference)
-		}
-	}
-	return list
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"podrun/state"
+	"podrun/step"
 )
 
 // ErrNotFound is returned where the store has no such image.
@@ -35,6 +36,9 @@ type Image struct {
 	// came without one (Import, Load of a docker archive) it is the digest of the
 	// manifest that the store wrote.
 	Manifest string `json:"manifest"`
+	// Source is the repository that the image was pulled from, and can be had from
+	// again under its Digest; empty where it was imported or loaded.
+	Source string `json:"source,omitempty"`
 	// Config is what the image says of how to run it; every entry of Env is KEY=VALUE.
 	Config v1.Config `json:"config"`
 	// Layers are the absolute directories of the unpacked layers, lowest first.
@@ -69,7 +73,7 @@ func (s *Store) Get(reference string) (*Image, error) {
 // tag stood for: name@digest means the same wherever the image is from.
 func (s *Store) getByDigest(full string) (*Image, error) {
 	if repository, digest, ok := strings.Cut(full, "@"); ok {
-		records, err := s.records()
+		records, _, err := s.records()
 		if err != nil {
 			return nil, err
 		}
@@ -106,8 +110,9 @@ func (s *Store) getByID(digits string) (*Image, error) {
 
 // List returns the images, sorted by reference: one entry for each reference,
 // and one without a reference for each image that no reference names any more.
+// Where records are damaged it returns the others with the error.
 func (s *Store) List() ([]*Image, error) {
-	records, err := s.records()
+	records, damaged, err := s.records()
 	if err != nil {
 		return nil, err
 	}
@@ -124,27 +129,27 @@ func (s *Store) List() ([]*Image, error) {
 		}
 		return strings.Compare(a.Reference, b.Reference)
 	})
-	return records, nil
+	return records, errors.Join(damaged...)
 }
 
-// records reads all records: of references and of IDs.
-func (s *Store) records() ([]*Image, error) {
+// records reads all records: of references and of IDs. What cannot be read is
+// told apart: one damaged file must not keep all other images from being used.
+func (s *Store) records() (images []*Image, damaged []error, err error) {
 	names, err := s.recordNames()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var images []*Image
 	for _, name := range names {
 		img, err := s.readRecord(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed meanwhile
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+		case err != nil:
+			damaged = append(damaged, err)
+		default:
+			images = append(images, img)
 		}
-		if err != nil {
-			return nil, err
-		}
-		images = append(images, img)
 	}
-	return images, nil
+	return images, damaged, nil
 }
 
 func (s *Store) recordNames() ([]string, error) {
@@ -176,8 +181,11 @@ func (s *Store) readRecord(name string) (*Image, error) {
 		return nil, err
 	}
 	var r record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("read image record %s: %w; remove that file and pull the image again", path, err)
+	if data, err = unseal(data); err == nil {
+		err = json.Unmarshal(data, &r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read image record %s: %w; %s", path, err, repairHint)
 	}
 	if r.Version != recordVersion {
 		return nil, fmt.Errorf("read image record %s: version %d is not known to this podrun", path, r.Version)
@@ -208,7 +216,7 @@ func (s *Store) writeRecords(img Image, layers, references []string) ([]*Image, 
 		if ref != "" {
 			name = recordName(ref)
 		}
-		if err := s.writeRecord(name, data); err != nil {
+		if err := s.writeRecord(name, seal(data)); err != nil {
 			return nil, fmt.Errorf("record image: %w", err)
 		}
 		visible := img
@@ -231,6 +239,7 @@ func (s *Store) writeRecord(name string, data []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
+	defer step.Change("write image record")()
 	return state.WriteFile(path, data, 0o600, state.Durable)
 }
 

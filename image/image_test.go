@@ -138,7 +138,7 @@ func wantTidy(t *testing.T, s *Store) {
 			}
 		}
 	}
-	if _, err := os.Lstat(s.path(garbageMark)); err == nil {
+	if _, err := os.Lstat(s.path(garbageName)); err == nil {
 		t.Error("left to collect")
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"podrun/step"
 )
 
 // Import makes an image of one layer from the tar of a root filesystem, plain,
@@ -69,6 +71,7 @@ func CheckImport(reference string, changes []string) error {
 }
 
 func (s *Store) unpackImport(ctx context.Context, r io.Reader) (*tree, error) {
+	defer step.Change("unpack layer")()
 	parent, err := os.MkdirTemp(s.path("tmp"), "import-")
 	if err != nil {
 		return nil, err

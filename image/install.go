@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"podrun/state"
+	"podrun/step"
 )
 
 // candidate is an image on its way into the store. Its manifest and config are
@@ -28,6 +29,9 @@ type candidate struct {
 	config   []byte
 	file     *v1.ConfigFile
 	layers   []layerSource
+	source   string // the repository that it can be pulled from; empty for none
+	// damaged are the names of layers that are in the store and have to be made anew.
+	damaged map[string]bool
 }
 
 // layerSource is where a layer comes from.
@@ -94,22 +98,29 @@ func (s *Store) install(ctx context.Context, c *candidate, references []string, 
 	if err := in.run(ctx); err != nil {
 		return nil, err
 	}
-	img := Image{
-		ID:           id.String(),
-		Digest:       c.digest.String(),
-		Manifest:     manifest.String(),
-		Config:       *c.file.Config.DeepCopy(),
-		Created:      c.file.Created.Time,
-		Architecture: c.file.Architecture,
-		Variant:      c.file.Variant,
-	}
-	img.Config.Env = keyValues(img.Config.Env)
+	img := c.image()
 	names := make([]string, len(in.jobs))
 	for i, j := range in.jobs {
 		names[i] = layerName(j.info.ChainID)
 		img.Size += j.info.Size
 	}
 	return s.writeRecords(img, names, references)
+}
+
+// image is what the candidate will be, but for its layers.
+func (c *candidate) image() Image {
+	img := Image{
+		ID:           sha256Of(c.config).String(),
+		Digest:       c.digest.String(),
+		Manifest:     sha256Of(c.manifest).String(),
+		Source:       c.source,
+		Config:       *c.file.Config.DeepCopy(),
+		Created:      c.file.Created.Time,
+		Architecture: c.file.Architecture,
+		Variant:      c.file.Variant,
+	}
+	img.Config.Env = keyValues(img.Config.Env)
+	return img
 }
 
 // keyValues leaves out what is no KEY=VALUE: a container's environment cannot hold it.
@@ -141,6 +152,7 @@ type job struct {
 	report func(Stage, int64, int64)
 	lock   *os.File // held from before the work until the layer is in place
 	tree   *tree    // nil: the layer was there
+	anew   bool     // what is there under the layer's name is damaged
 	done   chan struct{}
 }
 
@@ -155,6 +167,7 @@ func newInstaller(s *Store, c *candidate, report Progress) *installer {
 		in.jobs = append(in.jobs, &job{
 			source: source,
 			info:   layerInfo{ChainID: chains[i], DiffID: c.file.RootFS.DiffIDs[i]},
+			anew:   c.damaged[layerName(chains[i])],
 			report: report.layer(source.digest),
 			done:   make(chan struct{}),
 		})
@@ -212,6 +225,7 @@ func (j *job) prepare(ctx context.Context, s *Store) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
+	defer step.Change("unpack layer")()
 	j.tree = &tree{dir: dir}
 	t, err := unpack(ctx, dir, archive)
 	if err != nil {
@@ -229,6 +243,9 @@ func (j *job) prepare(ctx context.Context, s *Store) error {
 }
 
 func (j *job) find(s *Store) (present bool, err error) {
+	if j.anew {
+		return false, nil
+	}
 	info, err := s.layerInfo(j.info.ChainID)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -243,7 +260,7 @@ func (j *job) find(s *Store) (present bool, err error) {
 
 // acquire takes the layer's lock: of two that want a layer, one works.
 func (j *job) acquire(ctx context.Context, s *Store) error {
-	lock, err := openLock(s.path("tmp", layerName(j.info.ChainID)+".lock"))
+	lock, err := openLock(s.path("tmp", layerName(j.info.ChainID)+lockSuffix))
 	if err != nil {
 		return err
 	}
@@ -306,44 +323,77 @@ func isClosed(c <-chan struct{}) bool {
 // directories cannot be verified again.
 func (s *Store) commit(jobs []*job, lowers []string) error {
 	below := append([]string(nil), lowers...)
-	fresh := 0
+	var fresh []*job
 	for _, j := range jobs {
-		name := layerName(j.info.ChainID)
 		if j.tree == nil {
-			below = append(below, s.layerPath(name))
+			below = append(below, s.layerPath(layerName(j.info.ChainID)))
 			continue
 		}
-		fresh++
+		fresh = append(fresh, j)
 		if err := j.tree.inherit(below); err != nil {
 			return err
 		}
 		below = append(below, j.tree.dir)
-		info, err := json.Marshal(j.info)
-		if err != nil {
-			return err
-		}
-		if err := state.WriteFile(s.layerInfoPath(name), info, 0o600, state.Volatile); err != nil {
-			return err
-		}
 	}
-	if fresh == 0 {
+	if len(fresh) == 0 {
 		return nil
+	}
+	// The inventories are taken while the disk is busy with the layers.
+	var g errgroup.Group
+	g.Go(s.sync)
+	for _, j := range fresh {
+		g.Go(func() error { return j.takeInventory(s) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	if err := s.sync(); err != nil {
 		return err
 	}
-	for _, j := range jobs {
-		if j.tree == nil {
-			continue
-		}
-		if err := os.Rename(j.tree.dir, s.layerPath(layerName(j.info.ChainID))); err != nil {
+	for _, j := range fresh {
+		if err := j.putInPlace(s); err != nil {
 			return fmt.Errorf("put layer in place: %w", err)
 		}
-		j.tree = nil
-		j.report(StageDone, 0, 0)
-		j.release()
 	}
 	return s.syncLayers()
+}
+
+// takeInventory writes what is kept beside the layer.
+func (j *job) takeInventory(s *Store) (err error) {
+	defer step.Change("describe layer")()
+	name := layerName(j.info.ChainID)
+	unfinished := s.path("tmp", name+inventorySuffix)
+	if j.info.Inventory, err = writeInventory(j.tree.dir, unfinished); err != nil {
+		return err
+	}
+	if err := os.Rename(unfinished, s.inventoryPath(name)); err != nil {
+		return err
+	}
+	info, err := json.Marshal(j.info)
+	if err != nil {
+		return err
+	}
+	return state.WriteFile(s.layerInfoPath(name), seal(info), 0o600, state.Volatile)
+}
+
+// putInPlace gives the layer its name. A damaged one that has it takes its place
+// in tmp, in one step: a name never stands for no layer once it stood for one.
+func (j *job) putInPlace(s *Store) error {
+	defer step.Change("put layer in place")()
+	place := s.layerPath(layerName(j.info.ChainID))
+	if _, err := os.Lstat(place); err == nil && j.anew {
+		if err := unix.Renameat2(unix.AT_FDCWD, j.tree.dir, unix.AT_FDCWD, place, unix.RENAME_EXCHANGE); err != nil {
+			return &os.LinkError{Op: "exchange", Old: j.tree.dir, New: place, Err: err}
+		}
+	} else {
+		if err := os.Rename(j.tree.dir, place); err != nil {
+			return err
+		}
+		j.tree = nil // release removes what it has
+	}
+	j.report(StageDone, 0, 0)
+	j.release()
+	return nil
 }
 
 // sync writes out the file system that the store is on: one call for all files

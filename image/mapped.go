@@ -119,7 +119,7 @@ func overlayTree(names []string, options string) (int, error) {
 func mapLayer(owner Owner, layer, point string) error {
 	tree, err := unix.OpenTree(unix.AT_FDCWD, layer, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("find layer %s: %w; pull the image again", layer, err)
+		return fmt.Errorf("find layer %s: %w; %s", layer, err, repairHint)
 	}
 	if err != nil {
 		return &os.PathError{Op: "open_tree", Path: layer, Err: err}

@@ -34,7 +34,7 @@ func Mount(img *Image, target, dir string) error {
 	if errors.Is(err, unix.ENOENT) {
 		for _, layer := range img.Layers {
 			if _, statErr := os.Stat(layer); statErr != nil {
-				return fmt.Errorf("mount root filesystem: %w; pull the image again", statErr)
+				return fmt.Errorf("mount root filesystem: %w; %s", statErr, repairHint)
 			}
 		}
 	}

@@ -31,6 +31,15 @@ type PullOptions struct {
 	Keychain authn.Keychain
 	// Progress is told of each layer.
 	Progress Progress
+
+	again *again
+}
+
+// again is what a pull by digest mends.
+type again struct {
+	id         string          // of the image that it must bring
+	references []string        // that the image has here
+	damaged    map[string]bool // layers to be made anew, by name
 }
 
 // Pull makes the image of a reference present as its registry has it now, for
@@ -94,8 +103,15 @@ func (s *Store) pull(ctx context.Context, ref name.Reference, o PullOptions, aut
 	if err := checkPlatform(c.file, machinePlatform()); err != nil {
 		return nil, err
 	}
-	c.digest = found.digest
-	images, err := s.install(ctx, c, []string{displayName(ref)}, o.Progress)
+	c.digest, c.source = found.digest, Repository(displayName(ref))
+	references := []string{displayName(ref)}
+	if o.again != nil {
+		if id := sha256Of(config).String(); id != o.again.id {
+			return nil, fmt.Errorf("the registry has image %s there, not %s", id, o.again.id)
+		}
+		c.damaged, references = o.again.damaged, o.again.references
+	}
+	images, err := s.install(ctx, c, references, o.Progress)
 	if err != nil {
 		return nil, err
 	}

@@ -378,7 +378,7 @@ func TestPullAgain(t *testing.T) {
 	if err := os.RemoveAll(got.Layers[1]); err != nil {
 		t.Fatal(err)
 	}
-	if err := Mount(got, t.TempDir(), filepath.Join(t.TempDir(), "rw")); err == nil || !strings.Contains(err.Error(), "pull the image again") {
+	if err := Mount(got, t.TempDir(), filepath.Join(t.TempDir(), "rw")); err == nil || !strings.Contains(err.Error(), "podrun image check --repair") {
 		t.Errorf("Mount without a layer = %v, want advice to pull", err)
 	}
 	pull(t, s, host+"/x:1", PullOptions{})

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
+
+	"podrun/step"
 )
 
 // Remove takes a reference away, and the image itself with its layers when no
@@ -31,7 +31,7 @@ func (s *Store) Remove(ctx context.Context, reference string, inUse func(imageID
 		return err
 	}
 	defer unlock()
-	records, err := s.records()
+	records, _, err := s.records()
 	if err != nil {
 		return err
 	}
@@ -57,73 +57,29 @@ func (s *Store) Remove(ctx context.Context, reference string, inUse func(imageID
 		}
 		doomed = append(doomed, idRecordName(img.ID))
 	}
-	return s.removeRecords(doomed, others == 0)
-}
-
-// removeRecords removes names before the ID, so that no reference is left
-// without an image, and marks that there is something to collect before that.
-func (s *Store) removeRecords(names []string, last bool) error {
-	if last {
-		if err := os.WriteFile(s.path(garbageMark), nil, 0o600); err != nil {
+	if others == 0 {
+		if err := s.markGarbage(partsOf(img)); err != nil {
 			return err
 		}
 	}
+	return s.removeRecords(doomed)
+}
+
+// removeRecords removes names before the ID, so that no reference is left without
+// an image. What there is to collect then is marked before.
+func (s *Store) removeRecords(names []string) error {
 	for _, name := range names {
-		if err := os.Remove(s.path("references", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.removeRecord(name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// collect removes the layers and blobs that no record names. The caller has the
-// store for itself.
-func (s *Store) collect() error {
-	records, err := s.records()
-	if err != nil {
+func (s *Store) removeRecord(name string) error {
+	defer step.Change("remove image record")()
+	if err := os.Remove(s.path("references", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	keep := map[string]bool{}
-	for _, img := range records {
-		for _, layer := range img.Layers {
-			keep[filepath.Base(layer)] = true
-		}
-		keep[strings.TrimPrefix(img.ID, "sha256:")] = true
-		keep[strings.TrimPrefix(img.Manifest, "sha256:")] = true
-	}
-	if err := s.collectLayers(keep); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(s.path("blobs", "sha256"))
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if keep[e.Name()] {
-			continue
-		}
-		if err := os.Remove(s.path("blobs", "sha256", e.Name())); err != nil {
-			return err
-		}
-	}
-	return os.Remove(s.path(garbageMark))
-}
-
-// collectLayers moves what is not kept to tmp in one step each: half a layer
-// must never have a layer's name.
-func (s *Store) collectLayers(keep map[string]bool) error {
-	entries, err := os.ReadDir(s.path("layers"))
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), ".json")
-		if keep[name] {
-			continue
-		}
-		if err := os.Rename(s.path("layers", e.Name()), s.path("tmp", "removed-"+e.Name())); err != nil {
-			return err
-		}
 	}
 	return nil
 }

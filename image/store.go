@@ -10,7 +10,9 @@
 //	blobs/sha256/<hex>          manifests and configs, under their digest
 //	layers/<24 hex>/            unpacked layers, named after their chain ID
 //	layers/<24 hex>.json        what is known of that layer
+//	layers/<24 hex>.files       its inventory, see inventory.go
 //	references/<name>.json      one record for each reference and each image ID
+//	garbage                     what removed images have left, see collect.go
 //	tmp/                        whatever is not finished
 //
 // Compressed layers are not kept: they are unpacked while they arrive, so that
@@ -24,11 +26,12 @@
 //
 // Every writer holds the store's lock shared. Who gets it exclusively knows
 // that nobody is writing: then tmp is rubbish, and a layer or blob that no
-// record names is too. Two writers that want one layer take turns by a lock of
+// record names may go. Two writers that want one layer take turns by a lock of
 // that layer, and the second finds the work done. Readers take no lock.
 package image
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +46,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"podrun/state"
+	"podrun/step"
 )
 
 // Store is the images below one directory. Its methods may be called by any
@@ -67,7 +71,15 @@ func (s *Store) path(elem ...string) string {
 
 func (s *Store) blobPath(h v1.Hash) string        { return s.path("blobs", h.Algorithm, h.Hex) }
 func (s *Store) layerPath(name string) string     { return s.path("layers", name) }
-func (s *Store) layerInfoPath(name string) string { return s.path("layers", name+".json") }
+func (s *Store) layerInfoPath(name string) string { return s.path("layers", name+infoSuffix) }
+func (s *Store) inventoryPath(name string) string { return s.path("layers", name+inventorySuffix) }
+
+// The files beside the directory of a layer.
+const (
+	infoSuffix      = ".json"
+	inventorySuffix = ".files"
+	lockSuffix      = ".lock" // in tmp
+)
 
 // subdirectories of a store. The store itself is closed to everybody but root:
 // a layer holds setuid programs and other users' files as the image has them.
@@ -76,12 +88,7 @@ var subdirectories = []string{"blobs/sha256", "layers", "references", "tmp"}
 // begin takes the store's lock for a writer, shared, and returns what ends its
 // turn. On the way in and out it tidies, if nobody else is writing.
 func (s *Store) begin(ctx context.Context) (end func(), err error) {
-	for _, dir := range subdirectories {
-		if err := os.MkdirAll(s.path(dir), 0o700); err != nil {
-			return nil, err
-		}
-	}
-	lock, err := openLock(s.path("lock"))
+	lock, err := s.openStoreLock()
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +110,6 @@ func (s *Store) begin(ctx context.Context) (end func(), err error) {
 	}, nil
 }
 
-// garbageMark is present while removed images may have left layers behind.
-const garbageMark = "garbage"
-
 // tidyAlone removes what is unfinished, and what removed images left, if no
 // other process or goroutine is writing.
 func (s *Store) tidyAlone(lock *os.File) error {
@@ -116,40 +120,17 @@ func (s *Store) tidyAlone(lock *os.File) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(s.path(garbageMark)); err == nil {
-		if err := s.collect(); err != nil {
-			return fmt.Errorf("remove unused layers: %w", err)
-		}
-	}
-	return s.removeUnfinished()
-}
-
-// removeUnfinished removes what writers left that were killed: all of tmp, and the
-// temporary files of state.WriteFile, which are beside what they would replace.
-func (s *Store) removeUnfinished() error {
-	for _, dir := range subdirectories {
-		entries, err := os.ReadDir(s.path(dir))
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if dir != "tmp" && !isTemporary(e) {
-				continue
-			}
-			if err := os.RemoveAll(s.path(dir, e.Name())); err != nil {
-				return fmt.Errorf("remove unfinished %s: %w", e.Name(), err)
-			}
-		}
-	}
-	return nil
+	_, err = s.tidy()
+	return err
 }
 
 // writeBlob stores data under its digest.
 func (s *Store) writeBlob(h v1.Hash, data []byte) error {
 	path := s.blobPath(h)
-	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(data)) {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
+	defer step.Change("store blob")()
 	return state.WriteFile(path, data, 0o600, state.Durable)
 }
 
@@ -159,6 +140,8 @@ type layerInfo struct {
 	DiffID  v1.Hash `json:"diffID"`
 	// Size is the sum of the sizes of the layer's files, in bytes.
 	Size int64 `json:"size"`
+	// Inventory is the digest of the layer's inventory.
+	Inventory v1.Hash `json:"inventory"`
 }
 
 // layerInfo returns what is known of a layer, or fs.ErrNotExist where the layer
@@ -174,8 +157,11 @@ func (s *Store) layerInfo(chain v1.Hash) (layerInfo, error) {
 	if err != nil {
 		return info, err
 	}
-	if err := json.Unmarshal(data, &info); err != nil {
-		return info, fmt.Errorf("read %s: %w", s.layerInfoPath(name), err)
+	if data, err = unseal(data); err == nil {
+		err = json.Unmarshal(data, &info)
+	}
+	if err != nil {
+		return info, fmt.Errorf("read %s: %w; %s", s.layerInfoPath(name), err, repairHint)
 	}
 	if info.ChainID != chain {
 		return info, fmt.Errorf("layer %s has the name of layer %s; remove the image that has it", chain, info.ChainID)

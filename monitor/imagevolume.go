@@ -73,17 +73,19 @@ func (m *monitor) mountImageVolume(reference, volume string) (string, error) {
 	return target, image.MountReadOnlyFor(owner, img, target, filepath.Join(dir, ".parts-"+volume))
 }
 
-// ShowsImage reports whether a volume of the pod of uid has shown the image with
-// the ID: it may be mounted in a container.
-func ShowsImage(s *state.Store, uid, id string) bool {
+// ShownImages are the IDs of the images that volumes of the pod of uid have shown:
+// they may be mounted in a container.
+func ShownImages(s *state.Store, uid string) []string {
 	points, err := os.ReadDir(imageVolumeDir(s, uid))
 	if err != nil {
-		return false
+		return nil
 	}
+	var ids []string
 	for _, p := range points {
-		if strings.HasSuffix(p.Name(), mountName("", id)) {
-			return true
+		const digits = 64
+		if name := p.Name(); len(name) > digits && name[len(name)-digits-1:] == mountName("", name[len(name)-digits:]) {
+			ids = append(ids, "sha256:"+name[len(name)-digits:])
 		}
 	}
-	return false
+	return ids
 }

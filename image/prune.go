@@ -1,0 +1,116 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pruneWait is how long a prune waits for pulls and imports to end.
+var pruneWait = 10 * time.Second
+
+// Prune removes the images that have no name and that no pod uses, with all also
+// those that have one, and then what no image has: layers, blobs, remains of
+// writers that were killed. It has the store for itself: while something is being
+// pulled it removes nothing. gone are the names of the images.
+func (s *Store) Prune(ctx context.Context, all bool, users Users) (freed Freed, gone []string, err error) {
+	lock, err := s.openStoreLock()
+	if err != nil {
+		return freed, nil, err
+	}
+	defer lock.Close()
+	waiting, cancel := context.WithTimeoutCause(ctx, pruneWait, errBusy)
+	defer cancel()
+	err = waitLock(waiting, lock, unix.LOCK_EX)
+	if errors.Is(err, errBusy) {
+		return freed, nil, errors.New("prune images: another podrun is pulling, importing or checking; nothing was removed, try again when it is through")
+	}
+	if err != nil {
+		return freed, nil, err
+	}
+	freed.Unfinished, freed.Bytes, err = s.removeUnfinished()
+	if err != nil {
+		return freed, nil, err
+	}
+	unlock, err := s.lockReferences()
+	if err != nil {
+		return freed, nil, err
+	}
+	defer unlock()
+	unused, err := s.unused(all, users)
+	if err != nil {
+		return freed, nil, err
+	}
+	for _, img := range unused {
+		if err := s.removeRecords(img.records); err != nil {
+			return freed, gone, err
+		}
+		freed.Images++
+		gone = append(gone, img.names...)
+	}
+	err = s.collect(&freed, func(string) bool { return true })
+	return freed, gone, err
+}
+
+// pruned is an image that goes, with its records, the one of its ID last.
+type pruned struct{ names, records []string }
+
+func (s *Store) unused(all bool, users Users) ([]*pruned, error) {
+	records, damaged, err := s.records()
+	if err != nil {
+		return nil, err
+	}
+	if len(damaged) > 0 {
+		return nil, fmt.Errorf("prune images: %w", errors.Join(damaged...))
+	}
+	pods, err := users()
+	if err != nil {
+		return nil, err
+	}
+	byID, order := map[string]*pruned{}, []string{}
+	for _, img := range records {
+		p := byID[img.ID]
+		if p == nil {
+			p = &pruned{}
+			byID[img.ID], order = p, append(order, img.ID)
+		}
+		if img.Reference != "" {
+			p.names = append(p.names, img.Reference)
+			p.records = append(p.records, recordName(img.Reference))
+		}
+	}
+	for id, pod := range pods {
+		// Its layers would go with those of nobody.
+		if byID[id] == nil {
+			return nil, fmt.Errorf("prune images: pod %s uses image %s, which has no record; %s", pod, id, repairHint)
+		}
+	}
+	var list []*pruned
+	for _, id := range order {
+		p := byID[id]
+		if pods[id] != "" || len(p.names) > 0 && !all {
+			continue
+		}
+		if len(p.names) == 0 {
+			p.names = []string{id}
+		}
+		p.records = append(p.records, idRecordName(id))
+		list = append(list, p)
+	}
+	return slices.Clip(list), nil
+}
+
+// openStoreLock makes the store's directories and opens its lock.
+func (s *Store) openStoreLock() (*os.File, error) {
+	for _, dir := range subdirectories {
+		if err := os.MkdirAll(s.path(dir), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	return openLock(s.path("lock"))
+}
