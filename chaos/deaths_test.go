@@ -3,10 +3,12 @@ package chaos
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -256,4 +258,121 @@ func fill(t *testing.T, path string) {
 			_, err = f.Write(make([]byte, size))
 		}
 	}
+}
+
+const stopped = "a container that stands still"
+
+const frozen = `
+apiVersion: v1
+kind: Pod
+metadata: {name: frozen}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "3600"]
+    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, failureThreshold: 2, timeoutSeconds: 1}
+`
+
+// freeze freezes a cgroup of the ground's, "" for that of the instance.
+func freeze(t *testing.T, g *ground.Ground, group, state string) {
+	t.Helper()
+	for file, text := range map[string]string{"/sys/fs/cgroup/freezer/%s/freezer.state": state, "/sys/fs/cgroup/%s/cgroup.freeze": map[string]string{"FROZEN": "1", "THAWED": "0"}[state]} {
+		path := fmt.Sprintf(file, filepath.Join("podrun", g.Store.Instance, group))
+		if os.WriteFile(path, []byte(text), 0) == nil {
+			return
+		}
+	}
+	t.Fatalf("no freezer has the cgroup %q", group)
+}
+
+// TestFrozen: who has frozen a container, or the pod, cannot keep it from being
+// ended, by its probe or by down.
+func TestFrozen(t *testing.T) {
+	for name, group := range map[string]string{"the container": "main.0", "the pod": ""} {
+		t.Run(name, func(t *testing.T) {
+			g := newGround(t, stopped)
+			g.Must(t, "up", g.Write(t, "frozen.yaml", frozen))
+			uid := uidOf(t, g, "frozen")
+			freeze(t, g, filepath.Join(uid, group), "FROZEN")
+			ground.Until(t, "the liveness probe to end what does not answer", func() bool {
+				return containerOf(t, podOf(t, g, "frozen"), "main").RestartCount == 1
+			})
+			ground.Until(t, "the next attempt", func() bool {
+				return containerOf(t, podOf(t, g, "frozen"), "main").State.Running != nil
+			})
+			freeze(t, g, filepath.Join(uid, strings.Replace(group, ".0", ".1", 1)), "FROZEN")
+			g.Must(t, "down", "frozen")
+			tally(stopped, "faults injected", 2)
+		})
+	}
+}
+
+// TestDownSaysWhatItWaitsFor: a process that no signal ends is named.
+func TestDownSaysWhatItWaitsFor(t *testing.T) {
+	g := newGround(t, stopped)
+	disk := frozenDisk(t, g)
+	manifest := strings.NewReplacer("/disk", disk.dir).Replace(`
+apiVersion: v1
+kind: Pod
+metadata: {name: stuck}
+spec:
+  terminationGracePeriodSeconds: 0
+  volumes: [{name: disk, hostPath: {path: /disk}}]
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, "echo begun; touch /data/file"]
+    volumeMounts: [{name: disk, mountPath: /data}]
+`)
+	g.Must(t, "up", g.Write(t, "stuck.yaml", manifest))
+	ground.Until(t, "the container", func() bool { return len(logged(t, g, "stuck", "main", "0")) > 0 })
+	down := g.Command("down", "stuck")
+	said, err := down.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := down.Start(); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 4096)
+	n, err := said.Read(buf)
+	if got := string(buf[:n]); err != nil || !strings.Contains(got, "of container main was killed and does not end: it waits in the kernel, in ") {
+		t.Errorf("down said %q, %v", got, err)
+	}
+	disk.thaw()
+	if err := down.Wait(); err != nil {
+		t.Errorf("down: %v", err)
+	}
+	tally(stopped, "faults injected", 1)
+}
+
+type disk struct {
+	dir  string
+	thaw func()
+}
+
+// frozenDisk mounts a file system that takes no writes before it is thawed: who
+// writes to it sleeps in the kernel.
+func frozenDisk(t *testing.T, g *ground.Ground) disk {
+	t.Helper()
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s %q: %v: %s", name, args, err, out)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "disk.img")
+	run("truncate", "-s", "8M", file)
+	run("mkfs.ext4", "-q", file)
+	dir := t.TempDir()
+	run("mount", "-o", "loop", file, dir)
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	run("fsfreeze", "-f", dir)
+	thaw := sync.OnceFunc(func() { run("fsfreeze", "-u", dir) })
+	t.Cleanup(thaw)
+	return disk{dir, thaw}
 }

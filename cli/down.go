@@ -253,7 +253,7 @@ func (a *app) remove(ctx context.Context, f *monitor.Found, grace *int64) error 
 		if err := t.Alone(); !errors.Is(err, state.ErrLocked) {
 			return err
 		}
-		if err := askToEnd(ctx, s, f.UID, monitor.Request{Stop: true, GracePeriod: grace}); err != nil {
+		if err := a.askToEnd(ctx, s, f.Ref, monitor.Request{Stop: true, GracePeriod: grace}); err != nil {
 			return err
 		}
 	}
@@ -264,13 +264,14 @@ func (a *app) remove(ctx context.Context, f *monitor.Found, grace *int64) error 
 const lockGap = 10 * time.Millisecond
 
 // askToEnd asks a pod to end, in the way of r, and returns when it may have.
-func askToEnd(ctx context.Context, s *state.Store, uid string, r monitor.Request) error {
-	keepers, err := monitor.Keepers(s, uid)
+func (a *app) askToEnd(ctx context.Context, s *state.Store, ref state.Ref, r monitor.Request) error {
+	keepers, err := monitor.Keepers(s, ref.UID)
 	if err != nil {
 		return err
 	}
 	defer keepers.Close()
-	err = monitor.Ask(ctx, s, uid, r, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
+	defer a.tellStuck(s, ref)()
+	err = monitor.Ask(ctx, s, ref.UID, r, func(u monitor.Update) bool { return !u.Ended && u.NotMade == "" })
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, errors.New("interrupted; the pod goes on ending")}

@@ -55,7 +55,7 @@ func (a *app) suspend(ctx context.Context, s *state.Store, refs []state.Ref, r m
 	errs := make([]error, len(refs))
 	for i, ref := range refs {
 		all.Go(func() {
-			word, err := suspendOne(ctx, s, ref, r)
+			word, err := a.suspendOne(ctx, s, ref, r)
 			if err != nil {
 				errs[i] = fmt.Errorf("suspend pod %s: %w", displayRef(ref), err)
 			}
@@ -72,7 +72,7 @@ func (a *app) suspend(ctx context.Context, s *state.Store, refs []state.Ref, r m
 
 // suspendOne ends a pod and says what has become of it; nothing of one that did
 // not run.
-func suspendOne(ctx context.Context, s *state.Store, ref state.Ref, r monitor.Request) (string, error) {
+func (a *app) suspendOne(ctx context.Context, s *state.Store, ref state.Ref, r monitor.Request) (string, error) {
 	asked := false
 	for {
 		f, err := monitor.Find(s, ref)
@@ -90,7 +90,7 @@ func suspendOne(ctx context.Context, s *state.Store, ref state.Ref, r monitor.Re
 			return fmt.Sprintf("ended (%s)", f.Pod().Status.Phase), nil
 		}
 		asked = true
-		if err := askToEnd(ctx, s, ref.UID, r); err != nil {
+		if err := a.askToEnd(ctx, s, ref, r); err != nil {
 			return "", err
 		}
 	}

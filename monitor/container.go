@@ -38,6 +38,7 @@ type attempt struct {
 	output     *output
 	watch      *runtime.Watch
 	startErr   error         // the command cannot be executed: the kubelet's StartError
+	beginning  chan struct{} // holds a token while a command is being started in it
 	exited     chan struct{} // closed when its exit has been told, if there is a watch
 	over       bool          // its first process has ended; guarded by the monitor's mutex
 	closing    sync.Once
@@ -69,7 +70,7 @@ func (m containers) find(container string, number int) *attempt {
 }
 
 func (m containers) newAttempt(container string, number int) *attempt {
-	a := &attempt{id: ID(container, number), name: container, number: number, exited: make(chan struct{})}
+	a := &attempt{id: ID(container, number), name: container, number: number, beginning: make(chan struct{}, 1), exited: make(chan struct{})}
 	for i, c := range m.specs() {
 		if c.Name == container {
 			a.slot = i
@@ -298,6 +299,7 @@ func (m containers) Kill(container string, number int) error {
 		return nil
 	}
 	err := a.container.Signal(unix.SIGKILL)
+	sandbox.Thaw(sandbox.ContainerPath(m.store.Instance, m.uid(), a.id))
 	m.endRest(a)
 	return err
 }

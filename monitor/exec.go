@@ -22,8 +22,7 @@ func (m containers) Exec(ctx context.Context, container string, number int, argv
 		return pod.ExecResult{}, err
 	}
 	defer read.Close()
-	e, err := a.container.Exec(runtime.Command{Args: argv, Stdout: write, Stderr: write, Contained: true})
-	write.Close()
+	e, err := m.begin(ctx, a, runtime.Command{Args: argv, Stdout: write, Stderr: write, Contained: true})
 	if err != nil {
 		return pod.ExecResult{}, err
 	}
@@ -45,6 +44,41 @@ func (m containers) Exec(ctx context.Context, container string, number int, argv
 	// A child of the command may hold the pipe for ever.
 	read.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	return pod.ExecResult{Code: exit.Code, Output: <-output}, nil
+}
+
+// begin starts a command and closes the caller's end of its output. In a container
+// that is frozen it does not come to start before that goes on: it is given up
+// when ctx ends, and ended should it start.
+func (m containers) begin(ctx context.Context, a *attempt, c runtime.Command) (*runtime.Execution, error) {
+	type begun struct {
+		e   *runtime.Execution
+		err error
+	}
+	select { // so that they do not become more and more
+	case a.beginning <- struct{}{}:
+	case <-ctx.Done():
+		c.Stdout.Close()
+		return nil, ctx.Err()
+	}
+	done := make(chan begun, 1)
+	go func() {
+		e, err := a.container.Exec(c)
+		<-a.beginning
+		c.Stdout.Close()
+		done <- begun{e, err}
+	}()
+	select {
+	case b := <-done:
+		return b.e, b.err
+	case <-ctx.Done():
+	}
+	go func() {
+		if b := <-done; b.err == nil {
+			b.e.KillAll()
+			b.e.Wait()
+		}
+	}()
+	return nil, ctx.Err()
 }
 
 // maxProbeOutput is the kubelet's limit (prober, maxReadLength).

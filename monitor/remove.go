@@ -58,14 +58,15 @@ func (m containers) forget(a *attempt) error {
 
 // removeUnknown removes an attempt that another monitor began.
 func (m containers) removeUnknown(a *attempt) error {
+	path := sandbox.ContainerPath(m.store.Instance, m.uid(), a.id)
+	killed := sandbox.KillCgroup(path, killTimeout)
 	c, err := runtime.Load(m.stateDir(), a.id)
 	if err == nil {
 		err = c.Destroy()
 	} else if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	path := sandbox.ContainerPath(m.store.Instance, m.uid(), a.id)
-	err = errors.Join(err, sandbox.KillCgroup(path, killTimeout), sandbox.RemoveCgroup(path), runtime.Discard(m.stateDir(), a.id))
+	err = errors.Join(killed, err, sandbox.RemoveCgroup(path), runtime.Discard(m.stateDir(), a.id))
 	for _, s := range streams {
 		for _, end := range []string{"source", "stage-read", "stage-write"} {
 			err = errors.Join(err, m.pause.Drop(keptName(a.id, s, end)))

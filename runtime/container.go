@@ -40,6 +40,9 @@ type Container struct {
 	lc  *libcontainer.Container
 	pid int
 
+	timing  sync.Mutex
+	started uint64 // of StartTime; 0 until it is known
+
 	execs                   sync.Once // of execBase
 	execDir, execController string
 }
@@ -169,13 +172,21 @@ func (c *Container) Identity() (Identity, error) {
 	return p.Identity, nil
 }
 
-// StartTime of the first process in clock ticks since boot.
+// StartTime of the first process in clock ticks since boot. It is asked of
+// libcontainer once: that answers nobody while a command is being started, which
+// in a frozen container takes until it goes on.
 func (c *Container) StartTime() (uint64, error) {
+	c.timing.Lock()
+	defer c.timing.Unlock()
+	if c.started != 0 {
+		return c.started, nil
+	}
 	state, err := c.lc.State()
 	if err != nil {
 		return 0, err
 	}
-	return state.InitProcessStartTime, nil
+	c.started = state.InitProcessStartTime
+	return c.started, nil
 }
 
 // releasedFile holds the time of the release.

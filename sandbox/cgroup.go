@@ -267,6 +267,7 @@ func KillCgroup(path string, wait time.Duration) error {
 		if left == 0 {
 			return nil
 		}
+		Thaw(path)
 		if round > killRounds && time.Now().After(deadline) {
 			return fmt.Errorf("kill cgroup %s: %d processes do not end: they wait for the kernel (a dead disk or network file system?)", path, left)
 		}
@@ -278,25 +279,11 @@ func KillCgroup(path string, wait time.Duration) error {
 // killBelow signals all processes in dir and below and returns their number.
 func killBelow(dir string) int {
 	n := 0
-	filepath.WalkDir(dir, func(sub string, d os.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil
+	for _, p := range processesBelow(dir) {
+		if killMember(p.PID, strings.TrimPrefix(p.dir, "/sys/fs/cgroup")) {
+			n++
 		}
-		data, err := os.ReadFile(filepath.Join(sub, "cgroup.procs"))
-		if err != nil {
-			return nil
-		}
-		for _, word := range strings.Fields(string(data)) {
-			pid, err := strconv.Atoi(word)
-			if err != nil || pid == 0 {
-				continue
-			}
-			if killMember(pid, strings.TrimPrefix(sub, "/sys/fs/cgroup")) {
-				n++
-			}
-		}
-		return nil
-	})
+	}
 	return n
 }
 
