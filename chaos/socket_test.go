@@ -141,13 +141,19 @@ func (s socket) reachByOthers() {
 
 // asNobody calls f on a thread that belongs to another user.
 func asNobody(f func() error) error {
+	return onThread(func() error {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
+			return errno
+		}
+		return f()
+	})
+}
+
+// onThread calls f on a thread that ends with it.
+func onThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		goruntime.LockOSThread() // and never unlocked
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
-			result <- errno
-			return
-		}
 		result <- f()
 	}()
 	return <-result

@@ -92,7 +92,7 @@ func (a *app) readSource(ctx context.Context, arg string) ([]manifest.Source, er
 		return []manifest.Source{{Name: "-", Data: data}}, err
 	case isURL(arg):
 		data, err := download(ctx, arg)
-		return []manifest.Source{{Name: arg, Data: data}}, err
+		return []manifest.Source{{Name: redacted(arg), Data: data}}, err
 	}
 	info, err := os.Stat(arg)
 	if errors.Is(err, os.ErrNotExist) {
@@ -160,21 +160,35 @@ func download(ctx context.Context, url string) ([]byte, error) {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("download %s: %w", redacted(url), withoutURL(err))
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		var named *neturl.Error // names the URL, too
-		if errors.As(err, &named) {
-			err = named.Err
-		}
-		return nil, fmt.Errorf("download %s: %w", url, err)
+		return nil, fmt.Errorf("download %s: %w", redacted(url), withoutURL(err))
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("download %s: the server answered %s", url, response.Status)
+		return nil, fmt.Errorf("download %s: the server answered %s", redacted(url), response.Status)
 	}
-	return readLimited(response.Body, url)
+	return readLimited(response.Body, redacted(url))
+}
+
+// withoutURL is an error of net/http or net/url, which name the URL, too.
+func withoutURL(err error) error {
+	var named *neturl.Error
+	if errors.As(err, &named) {
+		return named.Err
+	}
+	return err
+}
+
+// redacted is a URL without its password, if it has one.
+func redacted(url string) string {
+	u, err := neturl.Parse(url)
+	if err != nil {
+		return "the URL"
+	}
+	return u.Redacted()
 }
 
 // looksLikeFile tells a manifest from the name of a pod, where a command takes both.

@@ -168,7 +168,7 @@ func (p *parser) configMap(v document.Value) {
 
 func (p *parser) secret(v document.Value) {
 	s := &v1.Secret{}
-	r := p.read(v, "Secret", s, secretFields())
+	r := p.read(v.Secret(), "Secret", s, secretFields())
 	setSecretDefaults(s)
 	r.check(check.Secret(s))
 	if p.keep(r, s) {

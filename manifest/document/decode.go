@@ -18,13 +18,14 @@ import (
 // exact case would, and collects every complaint on the way. A null leaves the zero value, as in JSON.
 // What is wrong leaves the zero value too, and the rest is filled.
 func (v Value) Decode(into any) Problems {
-	d := decoder{file: v.file}
+	d := decoder{file: v.file, secret: v.secret}
 	d.decode(v.node, reflect.ValueOf(into).Elem(), nil)
 	return d.problems
 }
 
 type decoder struct {
 	file     string
+	secret   bool // complaints do not quote what is wrong
 	problems Problems
 }
 
@@ -217,6 +218,10 @@ func wanted(k reflect.Kind) string {
 
 // mismatch complains of a value of the wrong type, and says how a scalar would be written right.
 func (d *decoder) mismatch(n *yaml.Node, path *field.Path, want string) {
+	if d.secret {
+		d.complain(n, path, "must be %s, found %s%s", want, kindOf(n), secretHint(n, want))
+		return
+	}
 	text := fmt.Sprintf("must be %s, found %s", want, describe(n))
 	if n.Kind == yaml.ScalarNode {
 		plainMeaning := plain(n.Value)
@@ -231,6 +236,14 @@ func (d *decoder) mismatch(n *yaml.Node, path *field.Path, want string) {
 		}
 	}
 	d.complain(n, path, "%s", text)
+}
+
+// secretHint is what helps most: a number or a word such as yes as a value.
+func secretHint(n *yaml.Node, want string) string {
+	if want == "a string" && n.Kind == yaml.ScalarNode && n.Style == 0 {
+		return ": write it in quotes"
+	}
+	return ""
 }
 
 // structFields are the json names of a struct's fields, those of embedded structs among them.

@@ -26,8 +26,9 @@ const (
 
 // Value is a document, or a part of one. The zero Value is an absent part.
 type Value struct {
-	file string
-	node *yaml.Node
+	file   string
+	node   *yaml.Node
+	secret bool // see Secret
 }
 
 // Read parses every document of a source. Documents that hold nothing but comments are left out. After a
@@ -62,7 +63,7 @@ func Read(file string, data []byte) ([]Value, Problems) {
 			problems = append(problems, p)
 			continue
 		}
-		values = append(values, Value{file, root})
+		values = append(values, Value{file: file, node: root})
 	}
 	if len(values) == 0 && len(problems) == 0 {
 		problems = Problems{{Position: Position{file, 1, 1}, Text: "holds no object, only comments or blank lines"}}
@@ -84,6 +85,12 @@ func (v Value) Mapping() bool { return v.node != nil && follow(v.node).Kind == y
 // Describe names the value for a complaint: `a list`, `the string "x"`.
 func (v Value) Describe() string { return describe(follow(v.node)) }
 
+// Secret is the value, of which no complaint of Decode quotes a part.
+func (v Value) Secret() Value {
+	v.secret = true
+	return v
+}
+
 // Field is the value under a key of a mapping; absent if there is none.
 func (v Value) Field(key string) Value {
 	if !v.Mapping() {
@@ -91,7 +98,7 @@ func (v Value) Field(key string) Value {
 	}
 	for _, e := range entries(follow(v.node), nil) {
 		if e.key == key {
-			return Value{v.file, e.value}
+			return Value{v.file, e.value, v.secret}
 		}
 	}
 	return Value{}
@@ -117,7 +124,7 @@ func (v Value) Items() []Value {
 	}
 	var items []Value
 	for _, n := range follow(v.node).Content {
-		items = append(items, Value{v.file, n})
+		items = append(items, Value{v.file, n, v.secret})
 	}
 	return items
 }

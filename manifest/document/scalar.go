@@ -136,6 +136,21 @@ func keyText(n *yaml.Node) (string, error) {
 	return "", fmt.Errorf("a key must be a plain word, found %s", describe(n))
 }
 
+// kindOf names a node without what it says.
+func kindOf(n *yaml.Node) string {
+	switch text := describe(n); {
+	case strings.HasPrefix(text, "the boolean "):
+		return "a boolean"
+	case strings.HasPrefix(text, "the string "):
+		return "a string"
+	case strings.HasPrefix(text, "the number "):
+		return "a number"
+	case strings.HasPrefix(text, "a ") || text == "nothing":
+		return text
+	}
+	return "another value"
+}
+
 // describe names a node for a complaint: `the boolean yes`, `a list`.
 func describe(n *yaml.Node) string {
 	switch n.Kind {

@@ -79,7 +79,7 @@ func TestScalarRefuses(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
 			t.Fatal(err)
 		}
-		v := Value{"t", doc.Content[0]}
+		v := Value{file: "t", node: doc.Content[0]}
 		var into map[string]string
 		if doc.Content[0].Kind == yaml.ScalarNode {
 			if _, err := jsonText(doc.Content[0]); err == nil {
