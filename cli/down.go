@@ -159,6 +159,9 @@ func (d *down) run(ctx context.Context, refs []state.Ref) error {
 		})
 	}
 	all.Wait()
+	if err := monitor.Sweep(d.store); err != nil {
+		errs = append(errs, err)
+	}
 	errs = append(errs, d.missing...)
 	if len(errs) > len(d.missing) {
 		return errors.Join(errs...)

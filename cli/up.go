@@ -166,6 +166,7 @@ func (u *up) run(ctx context.Context) error {
 	errs := make([]error, len(fresh))
 	tell := u.tellObstacles(fresh)
 	var all sync.WaitGroup
+	all.Go(func() { monitor.Sweep(u.store) }) // of no concern to this up
 	for i, l := range fresh {
 		all.Go(func() { errs[i] = l.run(ctx) })
 	}

@@ -23,7 +23,7 @@ import (
 // taken. What goes wrong is undone.
 func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
 	ref := state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}
-	lock, err := keep(s, ref.UID)
+	lock, err := keepNew(s, ref.UID)
 	if err != nil {
 		return nil, err
 	}

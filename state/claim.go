@@ -110,6 +110,25 @@ func (s *Store) Release(namespace, name, uid string) error {
 	return nil
 }
 
+// ForgetNamespaces removes the directories of namespaces without names, which a
+// Release that was killed has left.
+func (s *Store) ForgetNamespaces() error {
+	names := filepath.Join(s.Root, "names")
+	namespaces, err := entries(names)
+	if err != nil {
+		return err
+	}
+	for _, ns := range namespaces {
+		dir := filepath.Join(names, ns)
+		if in, err := entries(dir); err == nil && len(in) == 0 {
+			done := step.Change("remove directory of a namespace")
+			os.Remove(dir) // stays where a name has come
+			done()
+		}
+	}
+	return nil
+}
+
 // Names lists the claimed names of one namespace, or of all where namespace is
 // empty, sorted.
 func (s *Store) Names(namespace string) ([]Ref, error) {

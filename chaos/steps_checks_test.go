@@ -1,0 +1,137 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/ground"
+)
+
+// pod is what podrun says of one.
+func (s *session) pod(name string) *v1.Pod {
+	s.Helper()
+	r, _ := s.try("get", "pod", name, "-o", "json")
+	var p v1.Pod
+	if r.Code != 0 {
+		s.Fatal(r)
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &p); err != nil {
+		s.Fatalf("decode %s: %v", r, err)
+	}
+	return &p
+}
+
+// runs are the first processes of the containers, each of which has to be there
+// once, with the pod's pause and monitor.
+func (s *session) runs(pod string, containers ...string) map[string]ground.Process {
+	s.Helper()
+	uid, err := s.g.UID(pod)
+	if err != nil {
+		s.Fatal(err)
+	}
+	var missing []string
+	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(5 * time.Millisecond) {
+		all, err := ground.Processes()
+		if err != nil {
+			s.Fatal(err)
+		}
+		found := map[string]ground.Process{}
+		missing = nil
+		for _, role := range append([]string{"pause", "monitor"}, containers...) {
+			of := slices.DeleteFunc(slices.Clone(all), func(p ground.Process) bool { return !p.Is(role, uid, all) })
+			if len(of) != 1 {
+				missing = append(missing, fmt.Sprintf("%d processes are %s of pod %s, want 1: %v", len(of), role, pod, of))
+				continue
+			}
+			found[role] = of[0]
+		}
+		if len(missing) == 0 {
+			delete(found, "monitor")
+			return found
+		}
+	}
+	s.Fatal(strings.Join(missing, "\n"))
+	return nil
+}
+
+// same asserts that containers that ran still run.
+func (s *session) same(before, after map[string]ground.Process) {
+	s.Helper()
+	for role, b := range before {
+		if a := after[role]; a.PID != b.PID || a.Start != b.Start {
+			s.Errorf("%s is process %d of %s, was process %d of %s", role, a.PID, a.Start, b.PID, b.Start)
+		}
+	}
+}
+
+// restarts asserts how often a container was started again.
+func (s *session) restarts(pod, container string, want int32) {
+	s.Helper()
+	p := s.pod(pod)
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if c.Name == container && c.RestartCount != want {
+			s.Errorf("container %s was restarted %d times, want %d", container, c.RestartCount, want)
+		}
+	}
+}
+
+// wrote asserts that the log of an attempt has the numbers from 1 to n, each once and
+// in order, and nothing else.
+func (s *session) wrote(pod, container string, attempt, n int) {
+	s.Helper()
+	uid, err := s.g.UID(pod)
+	if err != nil {
+		s.Fatal(err)
+	}
+	file := filepath.Join(s.g.Store.LogDir, "default_"+pod+"_"+uid, container, strconv.Itoa(attempt)+".log")
+	var got []string
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+		if got = loggedLines(s, file); len(got) >= n {
+			break
+		}
+	}
+	s.counted(got, n)
+}
+
+// counted asserts that the lines are the numbers from 1 to n.
+func (s *session) counted(got []string, n int) {
+	s.Helper()
+	for i := range max(len(got), n) {
+		switch {
+		case i >= len(got):
+			tally(killClass, "lines lost", n-i)
+			s.Errorf("the log ends after %d lines of %d", i, n)
+			return
+		case got[i] != strconv.Itoa(i+1):
+			tally(killClass, "lines lost", 1)
+			s.Errorf("line %d of the log is %q", i+1, got[i])
+			return
+		}
+	}
+}
+
+// loggedLines are the lines of a log in the format of the kubelet, without time and stream.
+func loggedLines(s *session, file string) []string {
+	s.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		s.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
+		if len(fields) != 4 || fields[2] != "F" || !strings.HasSuffix(line, "\n") {
+			return append(lines, line) // being written
+		}
+		lines = append(lines, fields[3])
+	}
+	return lines
+}
