@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -134,4 +135,129 @@ func loggedLines(s *session, file string) []string {
 		lines = append(lines, fields[3])
 	}
 	return lines
+}
+
+// ended asserts how an attempt of a container has ended, once it has.
+func (s *session) ended(pod, container string, restarts, code int32) {
+	s.Helper()
+	var last *v1.ContainerStatus
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+		if last = s.status(pod, container); last != nil && last.State.Terminated != nil {
+			break
+		}
+	}
+	if last == nil || last.State.Terminated == nil {
+		s.Fatalf("container %s has not ended: %+v", container, last)
+	}
+	if got := last.State.Terminated; got.ExitCode != code || last.RestartCount != restarts {
+		s.Errorf("container %s ended with %d (%s: %s) after %d restarts, want %d after %d", container, got.ExitCode, got.Reason, got.Message, last.RestartCount, code, restarts)
+	}
+}
+
+// endedBefore asserts how the attempt before the one that runs has ended.
+func (s *session) endedBefore(pod, container string, code int32) {
+	s.Helper()
+	last := s.status(pod, container)
+	if last == nil || last.LastTerminationState.Terminated == nil || last.LastTerminationState.Terminated.ExitCode != code {
+		s.Errorf("container %s ended with %+v before, want code %d", container, last, code)
+	}
+}
+
+func (s *session) status(pod, container string) *v1.ContainerStatus {
+	s.Helper()
+	p := s.pod(pod)
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if c.Name == container {
+			return &c
+		}
+	}
+	return nil
+}
+
+func (s *session) untilPhase(pod string, want v1.PodPhase) {
+	s.Helper()
+	var got v1.PodPhase
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+		if got = s.pod(pod).Status.Phase; got == want {
+			return
+		}
+	}
+	s.Errorf("pod %s is %s, want %s", pod, got, want)
+}
+
+// prints asserts what a command prints.
+func (s *session) prints(want string, args ...string) {
+	s.Helper()
+	if got := s.exits(0, args...); got != want {
+		s.Errorf("podrun %s printed %q, want %q", strings.Join(args, " "), got, want)
+	}
+}
+
+// find is the one process of the pod that has the role; nil if there is none.
+func (s *session) find(pod, role string) *ground.Process {
+	s.Helper()
+	uid, err := s.g.UID(pod)
+	if err != nil {
+		s.Fatal(err)
+	}
+	all, err := ground.Processes()
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, p := range all {
+		if p.Is(role, uid, all) {
+			return &p
+		}
+	}
+	return nil
+}
+
+// kill ends the pod's process of the role, if one lives.
+func (s *session) kill(pod, role string) {
+	s.Helper()
+	p := s.find(pod, role)
+	if p == nil {
+		return // killed at the step, a moment ago
+	}
+	syscall.Kill(p.PID, syscall.SIGKILL)
+	s.until("the end of "+role, p.Ended)
+}
+
+// loses kills all who keep the pod. A monitor that is stopped first starts nothing.
+func (s *session) loses(pod string) {
+	s.Helper()
+	s.begin()
+	for s.kept(pod) {
+		monitor := s.find(pod, "monitor")
+		if monitor != nil {
+			syscall.Kill(monitor.PID, syscall.SIGSTOP)
+		}
+		s.kill(pod, "pause")
+		if monitor != nil {
+			syscall.Kill(monitor.PID, syscall.SIGKILL)
+			s.until("the end of the monitor", monitor.Ended)
+		}
+	}
+}
+
+func (s *session) kept(pod string) bool {
+	return s.find(pod, "pause") != nil || s.find(pod, "monitor") != nil
+}
+
+// untilKept returns when the pod has pause and monitor again, or nobody any more.
+func (s *session) untilKept(pod string) {
+	s.Helper()
+	s.until("the next sandbox", func() bool {
+		pause, monitor := s.find(pod, "pause"), s.find(pod, "monitor")
+		return (pause == nil) == (monitor == nil)
+	})
+}
+
+func (s *session) until(what string, done func() bool) {
+	s.Helper()
+	for start := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			s.Fatalf("waited in vain for %s", what)
+		}
+	}
 }

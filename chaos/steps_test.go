@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,10 +31,11 @@ type walk struct {
 	name    string
 	files   map[string]string
 	session func(*session)
+	newOnly bool // leave out changes that earlier walks have been killed at
 }
 
-// steps are passed in all processes, the driver's own helpers apart.
-func (w walk) run(t *testing.T, binary string) {
+// run walks all steps; seen are the changes of earlier walks.
+func (w walk) run(t *testing.T, binary string, seen map[string]bool) {
 	grounds := make(chan *walkGround, walkers)
 	for range walkers {
 		grounds <- newWalkGround(t, binary)
@@ -51,7 +53,7 @@ func (w walk) run(t *testing.T, binary string) {
 		return
 	}
 	var all sync.WaitGroup
-	for _, step := range steps {
+	for _, step := range w.chosen(steps, seen) {
 		g := <-grounds
 		all.Go(func() {
 			defer func() { grounds <- g }()
@@ -61,6 +63,15 @@ func (w walk) run(t *testing.T, binary string) {
 		})
 	}
 	all.Wait()
+}
+
+// chosen are the steps to be killed at.
+func (w walk) chosen(steps []killStep, seen map[string]bool) []killStep {
+	chosen := slices.DeleteFunc(slices.Clone(steps), func(s killStep) bool { return w.newOnly && seen[s.change()] })
+	for _, s := range steps {
+		seen[s.change()] = true
+	}
+	return chosen
 }
 
 // kill is a session with one death.
@@ -84,8 +95,11 @@ func (w walk) once(t *testing.T, g *walkGround, step killStep) {
 			t.Fatal(err)
 		}
 	}
+	if err := g.makeWorld(); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range w.files {
-		g.Write(t, name, strings.ReplaceAll(text, "GROUND", g.Dir))
+		g.Write(t, name, strings.NewReplacer("GROUND", g.Dir, "PORT", strconv.Itoa(g.port)).Replace(text))
 	}
 	s := &session{T: t, g: g, step: step}
 	s.arm(0)
@@ -98,6 +112,12 @@ func (w walk) once(t *testing.T, g *walkGround, step killStep) {
 type killStep struct {
 	line    string
 	command int
+}
+
+// change is the step without its number: role, name, and before or after.
+func (k killStep) change() string {
+	parts := strings.Split(k.line, "/")
+	return strings.Join(slices.Delete(parts, 2, 3), "/")
 }
 
 func (k killStep) String() string { return fmt.Sprintf("%s/%d", k.line, k.command) }
@@ -135,6 +155,7 @@ func (g *walkGround) passed(t *testing.T) []killStep {
 type walkGround struct {
 	*ground.Ground
 	stays []string // files that are there after any session
+	port  int
 }
 
 func newWalkGround(t *testing.T, binary string) *walkGround {
@@ -142,6 +163,11 @@ func newWalkGround(t *testing.T, binary string) *walkGround {
 	if err := os.Mkdir(g.steps(), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	var err error
+	if g.port, err = g.FreePort(); err != nil {
+		t.Fatal(err)
+	}
+	g.Must(t, "image", "import", "--change", "ENV WORD=second", ground.Suite.Rootfs, "second")
 	return g
 }
 
@@ -279,10 +305,11 @@ func TestSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen := map[string]bool{}
 	for _, w := range walks {
 		t.Run(w.name, func(t *testing.T) {
 			start := time.Now()
-			w.run(t, binary)
+			w.run(t, binary, seen)
 			t.Logf("%v", time.Since(start).Round(time.Second))
 		})
 	}
