@@ -166,7 +166,7 @@ spec:
     command: [sh, -c, "seq 1 100; exec sleep 3600"]
     resources: {limits: {memory: 64Mi, cpu: 500m}}
     volumeMounts: [{name: settings, mountPath: /etc/settings}]
-  - {name: other, image: busybox, imagePullPolicy: Never, command: [sleep, "3600"]}
+  - {name: other, image: busybox, imagePullPolicy: Never, command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.02; done"]}
 `
 
 const changedPod = `
@@ -190,7 +190,7 @@ spec:
     command: [sh, -c, "seq 1 100; exec sleep 3600"]
     resources: {limits: {memory: 96Mi, cpu: 600m}}
     volumeMounts: [{name: settings, mountPath: /etc/settings}]
-  - {name: other, image: second, imagePullPolicy: Never, command: [sleep, "3600"]}
+  - {name: other, image: second, imagePullPolicy: Never, command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.02; done"]}
 `
 
 // A pod with all that makes changes to the world.
@@ -201,8 +201,8 @@ func walkEverything(s *session) {
 	s.wrote("web", "side", 0, 50)
 	s.wrote("web", "main", 0, 100)
 	s.ended("web", "first", 0, 0)
-	s.prints("value\ntext\nweb\n", "exec", "web", "-c", "main", "--", "sh", "-c", "cat /settings/key /key; echo; cat /pod/name; echo x >/claim/x; echo x >/own/x; echo x >/disk/x")
-	s.exits(0, "debug", "web", "--image", "busybox", "-c", "look", "--", "sleep", "3600")
+	s.prints("value\ntext\n\nweb", "exec", "web", "-c", "main", "--", "sh", "-c", "cat /settings/key /key; echo; cat /pod/name; echo x >/claim/x; echo x >/own/x; echo x >/disk/x")
+	s.exits(0, "debug", "web", "--image", "busybox", "-c", "look", "--", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done")
 	s.same(before, s.runs("web", "main", "side", "look"))
 	s.restarts("web", "main", 0)
 	s.restarts("web", "side", 0)
@@ -229,7 +229,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web, annotations: {kubernetes.io/ingress-bandwidth: 100M}}
 spec:
-  terminationGracePeriodSeconds: 5
+  terminationGracePeriodSeconds: 2
   securityContext: {fsGroup: 1500, sysctls: [{name: net.ipv4.ip_local_port_range, value: "40000 50000"}]}
   volumes:
   - {name: disk, emptyDir: {}}
