@@ -251,6 +251,9 @@ func (m containers) seccompDirs() []string {
 	return []string{filepath.Join(m.store.Root, "seccomp"), kubeletSeccomp}
 }
 
+// releaseName is the name by which pause holds what releases a container.
+func releaseName(id string) string { return id + "/release" }
+
 // Start releases a prepared attempt; see [pod.Runtime].
 func (m containers) Start(_ context.Context, container string, number int) (string, time.Time, error) {
 	a := m.find(container, number)
@@ -263,7 +266,7 @@ func (m containers) Start(_ context.Context, container string, number int) (stri
 	if a.startErr != nil {
 		return "", time.Time{}, a.startErr
 	}
-	at, err := a.container.Start()
+	at, err := a.container.Start(func(fifo *os.File) error { return m.pause.Hold(releaseName(a.id), fifo) })
 	return m.containerID(a.id), at, err
 }
 

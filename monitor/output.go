@@ -157,7 +157,7 @@ func (o *output) drop() error {
 			errs = append(errs, o.m.pause.Drop(keptName(o.id, streams[i], end)))
 		}
 	}
-	for _, name := range consoleNames(o.id) {
+	for _, name := range append(consoleNames(o.id), releaseName(o.id)) {
 		errs = append(errs, o.m.pause.Drop(name))
 	}
 	return errors.Join(errs...)

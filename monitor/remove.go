@@ -72,7 +72,7 @@ func (m containers) removeUnknown(a *attempt) error {
 			err = errors.Join(err, m.pause.Drop(keptName(a.id, s, end)))
 		}
 	}
-	for _, name := range consoleNames(a.id) {
+	for _, name := range append(consoleNames(a.id), releaseName(a.id)) {
 		err = errors.Join(err, m.pause.Drop(name))
 	}
 	return err

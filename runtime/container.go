@@ -189,40 +189,6 @@ func (c *Container) StartTime() (uint64, error) {
 	return c.started, nil
 }
 
-// releasedFile holds the time of the release.
-const releasedFile = "released"
-
-// Start releases the prepared container: its program runs. Asked again, it
-// releases nothing and returns the time of the first release.
-func (c *Container) Start() (time.Time, error) {
-	file := filepath.Join(c.dir, releasedFile)
-	phase, err := c.Phase()
-	if err != nil {
-		return time.Time{}, err
-	}
-	if phase == Waiting {
-		now := time.Now()
-		done := step.Change("note release of container")
-		if err := os.WriteFile(file, []byte(now.Format(time.RFC3339Nano)), 0o600); err != nil {
-			return time.Time{}, err
-		}
-		done()
-		defer step.Change("release container")()
-		if err := c.lc.Exec(); err != nil {
-			return time.Time{}, fmt.Errorf("release container: %w", err)
-		}
-		return now, nil
-	}
-	text, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return time.Time{}, errors.New("release container: its first process ended before it became the container's program; a seccomp profile that forbids what that takes is one reason")
-	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("release container: %w", err)
-	}
-	return time.Parse(time.RFC3339Nano, string(text))
-}
-
 // Phase is how far a container is.
 type Phase int
 

@@ -44,7 +44,7 @@ func TestSignal(t *testing.T) {
 	}
 	for _, test := range tests {
 		c, out := r.create(r.spec(test.script))
-		_, err := c.Start()
+		_, err := c.Start(nil)
 		must(t, err)
 		out.Read(make([]byte, len("ready\n")))
 		time.Sleep(10 * time.Millisecond) // for the trap
@@ -78,7 +78,7 @@ func TestLife(t *testing.T) {
 	}
 	check("prepared", Waiting)
 	before := time.Now()
-	first, err := c.Start()
+	first, err := c.Start(nil)
 	must(t, err)
 	if first.Before(before) || first.After(time.Now()) {
 		t.Errorf("started at %v, it is %v", first, time.Now())
@@ -88,7 +88,7 @@ func TestLife(t *testing.T) {
 	loaded, err := Load(r.root, s.ID)
 	must(t, err)
 	for _, c := range []*Container{c, loaded} {
-		if again, err := c.Start(); !again.Equal(first) || err != nil {
+		if again, err := c.Start(nil); !again.Equal(first) || err != nil {
 			t.Errorf("started again at %v (%v), want %v", again, err, first)
 		}
 	}
@@ -101,7 +101,7 @@ func TestLife(t *testing.T) {
 	must(t, loaded.Signal(unix.SIGKILL))
 	must(t, w.Wait())
 	check("ended, a zombie", Gone)
-	if again, err := c.Start(); !again.Equal(first) || err != nil {
+	if again, err := c.Start(nil); !again.Equal(first) || err != nil {
 		t.Errorf("started after its end at %v (%v), want %v", again, err, first)
 	}
 	w.Reap()
@@ -138,7 +138,7 @@ func TestStartOfWhatEndedBeforeItsRelease(t *testing.T) {
 	c, out := r.create(r.spec("true"))
 	must(t, c.Signal(unix.SIGKILL))
 	waitFor(t, c)
-	if _, err := c.Start(); err == nil || !strings.HasPrefix(err.Error(), "release container: its first process ended before it became the container's program") {
+	if _, err := c.Start(nil); err == nil || !strings.HasPrefix(err.Error(), "release container: its first process ended before it became the container's program") {
 		t.Errorf("got %v", err)
 	}
 	must(t, out.Close())
@@ -224,7 +224,7 @@ func TestOOMKill(t *testing.T) {
 	if got := c.OOMKills(); got != 0 {
 		t.Errorf("before the start: got %d", got)
 	}
-	_, err := c.Start()
+	_, err := c.Start(nil)
 	must(t, err)
 	exit := waitFor(t, c)
 	if got := c.OOMKills(); got == 0 || exit != (Exit{Code: 137, Signal: 9}) {

@@ -37,7 +37,7 @@ func TestExec(t *testing.T) {
 	s := r.spec("echo ready; sleep 100")
 	s.Image.User, s.Image.WorkingDir, s.Image.Env = "web", "/data", []string{"A=1"}
 	c, out := r.create(s)
-	_, err := c.Start()
+	_, err := c.Start(nil)
 	must(t, err)
 	out.Read(make([]byte, len("ready\n")))
 	tests := []struct {
@@ -76,7 +76,7 @@ func TestExec(t *testing.T) {
 func TestExecOnTerminal(t *testing.T) {
 	r := newRig(t)
 	c, out := r.create(r.spec("echo ready; sleep 100"))
-	_, err := c.Start()
+	_, err := c.Start(nil)
 	must(t, err)
 	out.Read(make([]byte, len("ready\n")))
 	e, err := c.Exec(Command{Args: []string{"sh", "-c", "tty; stty size; echo $TERM; read x; echo got $x; exit 3"}, TTY: true, Width: 91, Height: 33})
@@ -102,7 +102,7 @@ func TestExecOnTerminal(t *testing.T) {
 func TestExecIsKilledWithItsContainer(t *testing.T) {
 	r := newRig(t)
 	c, out := r.create(r.spec("echo ready; sleep 100"))
-	_, err := c.Start()
+	_, err := c.Start(nil)
 	must(t, err)
 	out.Read(make([]byte, len("ready\n")))
 	e, err := c.Exec(Command{Args: []string{"sleep", "100"}})
@@ -123,7 +123,7 @@ func TestExecIsKilledWithItsContainer(t *testing.T) {
 func TestExecsBesideFailingOnes(t *testing.T) {
 	r := newRig(t)
 	c, out := r.create(r.spec("echo ready; sleep 100"))
-	_, err := c.Start()
+	_, err := c.Start(nil)
 	must(t, err)
 	out.Read(make([]byte, len("ready\n")))
 	done := make(chan bool)
@@ -150,7 +150,7 @@ func TestExecsBesideFailingOnes(t *testing.T) {
 func TestContainedExec(t *testing.T) {
 	r := newRig(t)
 	c, out := r.create(r.spec("echo ready; sleep 100"))
-	_, err := c.Start()
+	_, err := c.Start(nil)
 	must(t, err)
 	out.Read(make([]byte, len("ready\n")))
 	base, _, err := c.execBase()
@@ -230,7 +230,7 @@ func BenchmarkExec(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			r := newRig(b)
 			c, out := r.create(r.spec("echo ready; sleep 1000"))
-			_, err := c.Start()
+			_, err := c.Start(nil)
 			must(b, err)
 			out.Read(make([]byte, len("ready\n")))
 			before := processorTime()

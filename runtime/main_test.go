@@ -102,7 +102,7 @@ func (r *rig) spec(script string) *Spec {
 func (r *rig) run(s *Spec) (output string, exit Exit) {
 	r.Helper()
 	c, out := r.create(s)
-	_, err := c.Start()
+	_, err := c.Start(nil)
 	must(r, err)
 	return r.finish(c, out)
 }

@@ -28,7 +28,7 @@ func TestProgramWithoutMainThread(t *testing.T) {
 	s := r.spec("")
 	s.Command = []string{"/bin/program"}
 	c, out := r.create(s)
-	_, err := c.Start()
+	_, err := c.Start(nil)
 	must(t, err)
 	out.Read(make([]byte, len("ready\n")))
 	soon(t, "the main thread has ended", func() bool { return isZombie(c.PID()) })

@@ -24,6 +24,7 @@ const (
 	opExits
 	opForget
 	opQuit
+	opHold
 
 	nameSize    = 128
 	requestSize = 16 + nameSize
@@ -94,6 +95,18 @@ func (c *Client) Keep(name string, f *os.File) error {
 	}
 	_, _, err := c.call(request{op: opKeep, name: name, file: f})
 	return wrap("keep", name, err)
+}
+
+// Hold lets pause open a FIFO for reading and keep it under the name: who waits to
+// write to it goes on, whatever becomes of this process. fifo was opened with O_PATH,
+// which makes nobody go on.
+func (c *Client) Hold(name string, fifo *os.File) error {
+	defer step.Change("hold reader")()
+	if len(name) >= nameSize {
+		return fmt.Errorf("hold %q: the name is too long", name)
+	}
+	_, _, err := c.call(request{op: opHold, name: name, file: fifo})
+	return wrap("hold", name, err)
 }
 
 // Take returns a copy of what is kept under name; the error is os.ErrNotExist

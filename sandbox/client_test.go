@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,6 +73,41 @@ func TestKeptOutlivesTheMonitor(t *testing.T) {
 	}
 	if after := len(fdsOf(t, b.pause.pid)); after != before-many {
 		t.Errorf("pause has %d descriptors after %d were dropped, had %d", after, many, before)
+	}
+}
+
+// Who waits to write to a FIFO is let go on, and needs no monitor for it.
+func TestHold(t *testing.T) {
+	b := newBox(t, nil)
+	path := filepath.Join(b.dir, "fifo")
+	must(t, unix.Mkfifo(path, 0o600))
+	opened := make(chan *os.File)
+	go func() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- f
+	}()
+	select {
+	case <-opened:
+		t.Fatal("the FIFO was opened without a reader")
+	case <-time.After(20 * time.Millisecond):
+	}
+	b.ask("hold", "release", path)
+	writer := <-opened
+	defer writer.Close()
+	b.killMonitor()
+	if _, err := writer.WriteString("0"); err != nil {
+		t.Error(err)
+	}
+	b.ask("hold", "release", path) // there is a reader at any time
+	if _, err := writer.WriteString("0"); err != nil {
+		t.Error(err)
+	}
+	b.ask("drop", "release")
+	if _, err := writer.WriteString("0"); !errors.Is(err, unix.EPIPE) {
+		t.Errorf("without a reader: got %v", err)
 	}
 }
 

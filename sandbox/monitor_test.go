@@ -176,6 +176,12 @@ func serveOne(c *Client, op string, args []string) (a answer, err error) {
 		return answer{Text: string(data[:n])}, err
 	case "drop":
 		return a, c.Drop(args[0])
+	case "hold": // NAME FIFO
+		fifo, err := os.OpenFile(args[1], unix.O_PATH, 0)
+		if err != nil {
+			return a, err
+		}
+		return a, errors.Join(c.Hold(args[0], fifo), fifo.Close())
 	case "names":
 		a.Names, err = c.Names()
 		return a, err

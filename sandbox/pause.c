@@ -85,7 +85,7 @@ static size_t exit_count;
 
 // ---- the monitor's requests -------------------------------------------------
 
-enum { OP_KEEP = 1, OP_TAKE, OP_DROP, OP_LIST, OP_EXITS, OP_FORGET, OP_QUIT };
+enum { OP_KEEP = 1, OP_TAKE, OP_DROP, OP_LIST, OP_EXITS, OP_FORGET, OP_QUIT, OP_HOLD };
 
 struct request {
 	uint32_t op;
@@ -336,6 +336,22 @@ static int keep(const char *name, int fd)
 	return 0;
 }
 
+// hold opens a FIFO for reading and keeps that: whoever waits to write to it goes
+// on, and needs no other reader. fd is a descriptor of it that was opened as a path.
+static int hold(const char *name, int fd)
+{
+	char path[64];
+	int reader, failed = 0;
+	if (fd < 0)
+		return EBADF;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (reader < 0)
+		failed = errno;
+	close(fd);
+	return failed ? failed : keep(name, reader);
+}
+
 static int drop(const char *name)
 {
 	struct kept *k = find(name);
@@ -433,6 +449,10 @@ static void serve(void)
 	r.name[NAME_SIZE - 1] = 0;
 	if (r.op == OP_KEEP) {
 		answer(keep(r.name, fd), NULL, 0, -1);
+		return;
+	}
+	if (r.op == OP_HOLD) {
+		answer(hold(r.name, fd), NULL, 0, -1);
 		return;
 	}
 	if (fd >= 0)
