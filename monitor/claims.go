@@ -193,7 +193,7 @@ func (t Teardown) removeOwnClaims() error {
 		lock.Close()
 		var found v1.PersistentVolumeClaim
 		err = t.Store.ReadObject(t.Ref.Namespace, name, &found)
-		if err == nil && ownedBy(&found, types.UID(t.Ref.UID)) {
+		if errors.Is(err, os.ErrNotExist) || err == nil && ownedBy(&found, types.UID(t.Ref.UID)) {
 			err = t.Store.RemoveObject(t.Ref.Namespace, name, &found)
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -157,7 +157,8 @@ func (s *Store) makeObjectDir(dir string) error {
 }
 
 // RemoveObject forgets the kept object of o's kind and name; os.ErrNotExist where
-// there is none. The caller has its turn (LockObjects).
+// there is none, as after one that was killed: what that has left goes now. The
+// caller has its turn (LockObjects).
 func (s *Store) RemoveObject(namespace, name string, o Object) error {
 	defer step.Change("remove object")()
 	dir := s.objectDir(namespace, o)
@@ -165,10 +166,11 @@ func (s *Store) RemoveObject(namespace, name string, o Object) error {
 	if !isEntry(namespace) || !isEntry(name) {
 		return &os.PathError{Op: "remove", Path: path, Err: os.ErrNotExist}
 	}
-	if err := os.Remove(path); err != nil {
-		return err
+	err := os.Remove(path)
+	if err == nil {
+		err = syncDir(dir)
 	}
-	err := errors.Join(syncDir(dir), removeParts(dir))
+	err = errors.Join(err, removeParts(dir))
 	defer step.Change("remove directory of objects")()
 	os.Remove(dir) // these two go only when they are empty
 	os.Remove(filepath.Dir(dir))

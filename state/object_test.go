@@ -122,3 +122,23 @@ func TestReadObjectOfADamagedDisk(t *testing.T) {
 		}
 	}
 }
+
+// What killed writers and removers have left goes with the next removal.
+func TestRemoveObjectAfterAKill(t *testing.T) {
+	s := newStore(t)
+	dir := filepath.Join(s.Root, "objects/a/secrets")
+	must(t, os.MkdirAll(dir, 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, ".x.123"), nil, 0o600))
+	if err := s.RemoveObject("a", "x", &v1.Secret{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Lstat(filepath.Dir(dir)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directories stay: %v", err)
+	}
+	must(t, os.MkdirAll(dir, 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, ".x.123"), nil, 0o600))
+	must(t, s.WriteObject(&v1.Secret{ObjectMeta: named("a", "y")}))
+	if got, err := os.ReadDir(dir); err != nil || len(got) != 1 {
+		t.Errorf("got %v, want y alone", got)
+	}
+}
