@@ -29,6 +29,10 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 	if err := s.checkUsers(id); err != nil {
 		return nil, nil, err
 	}
+	env, err := s.withHome(s.environment(), id)
+	if err != nil {
+		return nil, nil, err
+	}
 	caps, err := capabilities(sc)
 	if err != nil {
 		return nil, nil, err
@@ -60,7 +64,7 @@ func (s *Spec) plan() (*configs.Config, *libcontainer.Process, error) {
 	}
 	process := &libcontainer.Process{
 		Args:             args,
-		Env:              s.environment(),
+		Env:              env,
 		UID:              id.UID,
 		GID:              id.GID,
 		AdditionalGroups: id.Groups,

@@ -66,6 +66,27 @@ func (s *Spec) identity(sc v1.SecurityContext) (Identity, error) {
 	return id, s.checkNonRoot(sc, id)
 }
 
+// withHome gives the environment the home directory that the image's passwd file has
+// for the user, "/" where it has none (runc, getUserHome). Left out, libcontainer would
+// look it up in the container at every start of a process there, and wait for ever
+// where a container has put a fifo in the place of the file.
+func (s *Spec) withHome(env []string, id Identity) ([]string, error) {
+	env = slices.DeleteFunc(env, func(entry string) bool { return entry == "HOME=" }) // as libcontainer
+	if slices.ContainsFunc(env, func(entry string) bool { return strings.HasPrefix(entry, "HOME=") }) {
+		return env, nil
+	}
+	passwd, err := readInRoot(s.Rootfs, "etc/passwd")
+	if err != nil {
+		return nil, err
+	}
+	home := "/"
+	found, err := user.ParsePasswdFilter(bytes.NewReader(passwd), func(u user.User) bool { return u.Uid == id.UID })
+	if err == nil && len(found) > 0 && found[0].Home != "" {
+		home = found[0].Home
+	}
+	return append(env, "HOME="+home), nil
+}
+
 // strictGroups: the groups that the image's /etc/group gives its user do not count.
 func (s *Spec) strictGroups() bool {
 	pod := s.Pod.Spec.SecurityContext

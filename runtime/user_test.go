@@ -193,3 +193,29 @@ func sparse(path string, size int64) error {
 	}
 	return os.Truncate(path, size)
 }
+
+func TestHomeIsTheImages(t *testing.T) {
+	root, bare := tree(t), t.TempDir()
+	empty := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(empty, "etc"), 0o755))
+	must(t, os.WriteFile(filepath.Join(empty, "etc/passwd"), []byte("root:x:0:0:root::/bin/sh\n"), 0o644))
+	for _, test := range []struct {
+		why, root string
+		env       []string
+		uid       int
+		want      []string
+	}{
+		{"root's", root, []string{"A=1"}, 0, []string{"A=1", "HOME=/root"}},
+		{"a user's", root, nil, 1000, []string{"HOME=/"}},
+		{"nobody's", root, nil, 77, []string{"HOME=/"}},
+		{"no file", bare, nil, 0, []string{"HOME=/"}},
+		{"none in the file", empty, nil, 0, []string{"HOME=/"}},
+		{"the manifest's", root, []string{"HOME=/srv", "A=1"}, 0, []string{"HOME=/srv", "A=1"}},
+		{"an empty one", root, []string{"HOME=", "A=1"}, 0, []string{"A=1", "HOME=/root"}},
+	} {
+		got, err := (&Spec{Rootfs: test.root}).withHome(test.env, Identity{UID: test.uid})
+		if err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q, %v, want %q", test.why, got, err, test.want)
+		}
+	}
+}
