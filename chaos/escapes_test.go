@@ -1,0 +1,228 @@
+package chaos
+
+import (
+	"archive/tar"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"podrun/ground"
+)
+
+// The tests of this class are attackers: they know how containers got out of other
+// runtimes, and try it. Each also looks at the machine's side.
+const escapes = "known escapes"
+
+// tried counts one attack. escaped says how it got out; empty, it did not.
+func tried(t testing.TB, what, escaped string) {
+	t.Helper()
+	tally(escapes, "escapes tried", 1)
+	n := 0
+	if escaped != "" {
+		n = 1
+		t.Errorf("%s: ESCAPED: %s", what, escaped)
+	}
+	tally(escapes, "escapes", n)
+}
+
+// attacker is a ground with the image attack, which has busybox and the program
+// /attack, and with something on the machine that is worth reaching.
+type attacker struct {
+	*ground.Ground
+	t      *testing.T
+	secret string // a file of the machine that no container has, by its path
+	word   string // which is in it
+	before map[string]string
+}
+
+func newAttacker(t *testing.T) *attacker {
+	t.Helper()
+	g := newGround(t, escapes)
+	a := &attacker{Ground: g, t: t, word: "secret-" + rand.Text(), secret: filepath.Join(g.Dir, "secret")}
+	if err := os.WriteFile(a.secret, []byte(a.word), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a.load("attack", attackImage(t))
+	a.before = a.machine()
+	t.Cleanup(a.compare)
+	return a
+}
+
+// load makes an image of a tar.
+func (a *attacker) load(name, tar string, changes ...string) {
+	a.t.Helper()
+	args := []string{"image", "import", "--change", `CMD ["sleep","3600"]`}
+	for _, c := range changes {
+		args = append(args, "--change", c)
+	}
+	a.Must(a.t, append(args, tar, name)...)
+}
+
+// up runs a manifest, %-verbs filled in.
+func (a *attacker) up(manifest string, args ...any) ground.Result {
+	a.t.Helper()
+	file := filepath.Join(a.Dir, "pod-"+rand.Text()[:8]+".yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, manifest, args...), 0o644); err != nil {
+		a.t.Fatal(err)
+	}
+	return a.Run("up", "--timeout", "40s", file)
+}
+
+func (a *attacker) mustUp(manifest string, args ...any) {
+	a.t.Helper()
+	if r := a.up(manifest, args...); r.Code != 0 {
+		a.t.Fatal(r)
+	}
+}
+
+// exec runs a command in a container and returns all that it printed.
+func (a *attacker) exec(pod, container string, command ...string) string {
+	a.t.Helper()
+	r := a.Run(append([]string{"exec", pod, "-c", container, "--"}, command...)...)
+	return r.Stdout + r.Stderr
+}
+
+func (a *attacker) down(pods ...string) {
+	a.t.Helper()
+	a.Must(a.t, append([]string{"down"}, pods...)...)
+}
+
+// untilEnded waits until no container of a pod runs.
+func (a *attacker) untilEnded(pod string) {
+	ground.Until(a.t, "the end of "+pod, func() bool { return !strings.Contains(a.Run("ps", pod).Stdout, "Running") })
+}
+
+// background starts a command in a container that goes on until its container ends.
+func (a *attacker) background(pod, container, ready string, command ...string) {
+	a.t.Helper()
+	log := "/tmp/background-" + rand.Text()[:8]
+	line := fmt.Sprintf("%s >%s 2>&1 </dev/null &", strings.Join(command, " "), log)
+	if out := a.exec(pod, container, "sh", "-c", line); out != "" {
+		a.t.Fatalf("start %s: %s", command, out)
+	}
+	ground.Until(a.t, ready, func() bool { return strings.Contains(a.exec(pod, container, "cat", log), ready) })
+}
+
+// precious are files of the machine that escapes change or that would give one.
+var precious = []string{
+	"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/sysrq", "/proc/sys/kernel/hostname",
+	"/proc/sys/kernel/yama/ptrace_scope", "/proc/sys/fs/binfmt_misc/status", "/sys/kernel/uevent_helper",
+	"/sys/fs/cgroup/*/release_agent", "/sys/fs/cgroup/*/notify_on_release",
+	"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/etc/ld.so.preload", "/etc/crontab",
+}
+
+// machine is what must stay as it is.
+func (a *attacker) machine() map[string]string {
+	state := map[string]string{}
+	for _, pattern := range append(precious, a.Binary, a.secret) {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			state[file] = fmt.Sprintf("%x %v", sha256.Sum256(content), err)
+			if info, err := os.Lstat(file); err == nil && !strings.HasPrefix(file, "/proc") && !strings.HasPrefix(file, "/sys") {
+				state[file] += fmt.Sprint(info.Mode(), info.Size())
+			}
+		}
+	}
+	return state
+}
+
+func (a *attacker) compare() {
+	after := a.machine()
+	for _, file := range slices.Sorted(maps.Keys(a.before)) {
+		if after[file] != a.before[file] {
+			tried(a.t, "the machine afterwards", file+" was changed")
+		}
+	}
+}
+
+var attackTar = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(ground.Suite.Dir, "attack")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./testdata/attack")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the attacker: %w: %s", err, out)
+	}
+	content, err := os.ReadFile(program)
+	if err != nil {
+		return "", err
+	}
+	return program + ".tar", withBusybox(program+".tar", entry{name: "attack", content: string(content), mode: 0o755})
+})
+
+func attackImage(t testing.TB) string {
+	t.Helper()
+	path, err := attackTar()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// entry is one more file of an image: a link where link is set.
+type entry struct {
+	name, content, link string
+	mode                int64
+}
+
+func withBusybox(path string, entries ...entry) error {
+	return withMore(ground.Suite.Rootfs, path, entries...)
+}
+
+// withMore writes a tar with some entries more; what it has of that name or below it
+// is left out.
+func withMore(tarball, path string, entries ...entry) error {
+	from, err := os.Open(tarball)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	r, w := tar.NewReader(from), tar.NewWriter(to)
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		name := strings.TrimSuffix(h.Name, "/")
+		if slices.ContainsFunc(entries, func(e entry) bool { return name == e.name || strings.HasPrefix(name, e.name+"/") }) {
+			continue
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := io.Copy(w, r); err != nil {
+			return err
+		}
+	}
+	for _, e := range entries {
+		if err := addEntry(w, e); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+func addEntry(w *tar.Writer, e entry) error {
+	if e.link != "" {
+		return w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: e.name, Linkname: e.link})
+	}
+	return ground.AddFile(w, e.name, e.content, e.mode)
+}
