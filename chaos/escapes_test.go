@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"podrun/ground"
 )
@@ -42,15 +44,21 @@ type attacker struct {
 	t      *testing.T
 	secret string // a file of the machine that no container has, by its path
 	word   string // which is in it
+	canary string // a directory of the machine with files that nobody may change
 	before map[string]string
 }
 
 func newAttacker(t *testing.T) *attacker {
 	t.Helper()
 	g := newGround(t, escapes)
-	a := &attacker{Ground: g, t: t, word: "secret-" + rand.Text(), secret: filepath.Join(g.Dir, "secret")}
-	if err := os.WriteFile(a.secret, []byte(a.word), 0o644); err != nil {
+	a := &attacker{Ground: g, t: t, word: "secret-" + rand.Text(), secret: filepath.Join(g.Dir, "secret"), canary: filepath.Join(g.Dir, "canary")}
+	if err := os.MkdirAll(filepath.Join(a.canary, "deep"), 0o755); err != nil {
 		t.Fatal(err)
+	}
+	for _, file := range []string{a.secret, filepath.Join(a.canary, "secret"), filepath.Join(a.canary, "deep/secret")} {
+		if err := os.WriteFile(file, []byte(a.word), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	a.load("attack", attackImage(t))
 	a.before = a.machine()
@@ -129,20 +137,40 @@ func (a *attacker) machine() map[string]string {
 		for _, file := range files {
 			content, err := os.ReadFile(file)
 			state[file] = fmt.Sprintf("%x %v", sha256.Sum256(content), err)
-			if info, err := os.Lstat(file); err == nil && !strings.HasPrefix(file, "/proc") && !strings.HasPrefix(file, "/sys") {
-				state[file] += fmt.Sprint(info.Mode(), info.Size())
-			}
 		}
 	}
+	filepath.WalkDir(a.canary, func(path string, _ fs.DirEntry, err error) error {
+		var stat unix.Stat_t
+		if err == nil {
+			err = unix.Lstat(path, &stat)
+		}
+		content, _ := os.ReadFile(path)
+		state[path] = fmt.Sprintf("%s %o %d %d %d %v", content, stat.Mode, stat.Uid, stat.Gid, stat.Nlink, err)
+		return nil
+	})
 	return state
 }
 
-func (a *attacker) compare() {
+// changed says what has changed on the machine since the test began.
+func (a *attacker) changed() string {
 	after := a.machine()
-	for _, file := range slices.Sorted(maps.Keys(a.before)) {
-		if after[file] != a.before[file] {
-			tried(a.t, "the machine afterwards", file+" was changed")
+	var changes []string
+	for file, now := range after {
+		if was := a.before[file]; was != now {
+			changes = append(changes, fmt.Sprintf("%s is %q, was %q", file, now, was))
 		}
+	}
+	for file := range a.before {
+		if _, is := after[file]; !is {
+			changes = append(changes, file+" is gone")
+		}
+	}
+	return strings.Join(changes, "\n")
+}
+
+func (a *attacker) compare() {
+	if changes := a.changed(); changes != "" {
+		tried(a.t, "the machine afterwards", changes)
 	}
 }
 

@@ -60,7 +60,8 @@ func forked(number uintptr, args ...uintptr) func() error {
 	}
 }
 
-type cloneArgs struct{ flags, pidfd, child, parent, signal, stack, size, tls, set, sets, cgroup uint64 }
+// cloneArgs are those of clone3(2): the flags are first, the signal at the end is fifth.
+type cloneArgs [11]uint64
 
 var attributes [256]byte
 
@@ -70,8 +71,8 @@ func calls() []call {
 		bytes, kind uint32
 		data        [8]byte
 	}{bytes: 8, kind: 1, data: [8]byte{2}} // inode 2: the root of an ext4, as "shocker" found the host's
-	user := cloneArgs{flags: unix.CLONE_NEWUSER, signal: uint64(unix.SIGCHLD)}
-	mounts := cloneArgs{flags: unix.CLONE_NEWNS, signal: uint64(unix.SIGCHLD)}
+	user := cloneArgs{0: unix.CLONE_NEWUSER, 4: uint64(unix.SIGCHLD)}
+	mounts := cloneArgs{0: unix.CLONE_NEWNS, 4: uint64(unix.SIGCHLD)}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	all := [2]unix.CapUserData{{Effective: ^uint32(0), Permitted: ^uint32(0), Inheritable: ^uint32(0)}, {Effective: ^uint32(0), Permitted: ^uint32(0)}}
 	zero := unix.Timespec{Sec: 1}
