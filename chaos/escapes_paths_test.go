@@ -184,7 +184,7 @@ func TestEscapesByMountPoints(t *testing.T) {
 	a.down("racer")
 }
 
-const plainPod = `
+const linkedPod = `
 apiVersion: v1
 kind: Pod
 metadata: {name: devices-%[1]v}
@@ -226,7 +226,7 @@ func TestEscapesByImageLinks(t *testing.T) {
 			a.load(name, tar, "VOLUME /data/volume")
 			all.Go(func() error {
 				number := strings.TrimPrefix(name, "links-")
-				a.victim("an image with /"+place+" -> "+target, number, plainPod, number, name, strings.TrimPrefix(a.secret, "/"))
+				a.victim("an image with /"+place+" -> "+target, number, linkedPod, number, name, strings.TrimPrefix(a.secret, "/"))
 				return nil
 			})
 		}
