@@ -3,6 +3,7 @@ package chaos
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -210,6 +211,24 @@ func (s *session) find(pod, role string) *ground.Process {
 		}
 	}
 	return nil
+}
+
+// serves asserts that the host port leads into the pod.
+func (s *session) serves() {
+	s.Helper()
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	var last error
+	s.until("an answer from the host port", func() bool {
+		answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/passwd", s.g.port))
+		if last = err; err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+	if last != nil {
+		s.Error(last)
+	}
 }
 
 // kill ends the pod's process of the role, if one lives.

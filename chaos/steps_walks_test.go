@@ -8,6 +8,7 @@ import (
 // walks are the sessions.
 var walks = []walk{
 	{name: "plain", files: map[string]string{"pod.yaml": plainPod}, session: walkPlain},
+	{name: "twice", files: map[string]string{"pod.yaml": plainPod}, session: walkPlain, twice: true},
 	{name: "recovery", files: map[string]string{"pod.yaml": endingPod}, session: walkRecovery},
 	{name: "ending", files: map[string]string{"pod.yaml": finishingPod}, session: walkFinishing},
 	{name: "restart", files: map[string]string{"pod.yaml": restartingPod}, session: walkRestart},
@@ -15,6 +16,8 @@ var walks = []walk{
 	{name: "everything", files: map[string]string{"pod.yaml": wholePod}, session: walkEverything, newOnly: true},
 	{name: "pause", files: map[string]string{"pod.yaml": plainPod}, session: walkPause, newOnly: true},
 	{name: "lost", files: map[string]string{"pod.yaml": plainPod}, session: walkLost, newOnly: true},
+	{name: "probe", files: map[string]string{"pod.yaml": probedPod}, session: walkProbe, newOnly: true},
+	{name: "replace", files: map[string]string{"pod.yaml": plainPod}, session: walkReplace, newOnly: true},
 	{name: "users", files: map[string]string{"pod.yaml": usersPod}, session: walkUsers, newOnly: true},
 }
 
@@ -24,6 +27,7 @@ func walkPlain(s *session) {
 	before := s.runs("web", "main")
 	s.wrote("web", "main", 0, 100)
 	s.exits(0, "exec", "web", "--", "true")
+	s.serves()
 	s.same(before, s.runs("web", "main"))
 	s.restarts("web", "main", 0)
 	s.exits(0, "down", "pod.yaml")
@@ -36,7 +40,11 @@ metadata: {name: web}
 spec:
   terminationGracePeriodSeconds: 0
   containers:
-  - {name: main, image: busybox, imagePullPolicy: Never, command: [sh, -c, "seq 1 100; exec sleep 3600"]}
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, "seq 1 100; exec httpd -f -p 80 -h /etc"]
+    ports: [{containerPort: 80, hostPort: PORT}]
 `
 
 // A monitor is killed, and the one that follows is killed at a step, while one container
@@ -293,6 +301,39 @@ func walkLost(s *session) {
 	s.exits(0, "up", "pod.yaml")
 	s.runs("web", "main")
 	s.loses("web")
+	s.exits(0, "down", "pod.yaml")
+}
+
+// A probe hangs, and is killed with all that it has started.
+func walkProbe(s *session) {
+	s.exits(0, "up", "pod.yaml")
+	before := s.runs("web", "main")
+	s.wrote("web", "main", 0, 100)
+	s.same(before, s.runs("web", "main"))
+	s.restarts("web", "main", 0)
+	s.exits(0, "down", "pod.yaml")
+}
+
+const probedPod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, "seq 1 100; exec sleep 3600"]
+    readinessProbe: {exec: {command: [sh, -c, "mkdir /tmp/hung || exit 0; sleep 30 & sleep 30"]}, periodSeconds: 1, timeoutSeconds: 1}
+`
+
+// A pod is made anew in the place of another.
+func walkReplace(s *session) {
+	s.exits(0, "up", "pod.yaml")
+	s.exits(0, "up", "--replace", "pod.yaml")
+	s.runs("web", "main")
+	s.wrote("web", "main", 0, 100)
 	s.exits(0, "down", "pod.yaml")
 }
 
