@@ -33,7 +33,7 @@ func (d *digestReader) Read(p []byte) (int, error) {
 	d.sum.Write(p[:n])
 	d.left -= int64(n)
 	if d.left < 0 {
-		return 0, fmt.Errorf("blob %s is longer than the %d bytes that the manifest says", d.want.Digest, d.want.Size)
+		return 0, fmt.Errorf("%w: blob %s is longer than the %d bytes that the manifest says", errForged, d.want.Digest, d.want.Size)
 	}
 	if !errors.Is(err, io.EOF) {
 		return n, err
@@ -42,7 +42,7 @@ func (d *digestReader) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("blob %s ends %d bytes before the size that the manifest says", d.want.Digest, d.left)
 	}
 	if got := hex.EncodeToString(d.sum.Sum(nil)); got != d.want.Digest.Hex {
-		return n, fmt.Errorf("blob %s has the content of sha256:%s: it is damaged or forged", d.want.Digest, got)
+		return n, fmt.Errorf("%w: blob %s has the content of sha256:%s", errForged, d.want.Digest, got)
 	}
 	return n, io.EOF
 }

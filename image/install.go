@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"podrun/state"
 	"podrun/step"
 )
 
@@ -90,21 +88,32 @@ func sha256Of(data []byte) v1.Hash {
 // install brings a candidate into the store: blobs, layers, and last the
 // records. The caller is between begin and its end.
 func (s *Store) install(ctx context.Context, c *candidate, references []string, report Progress) ([]*Image, error) {
+	in := newInstaller(s, c, report)
+	if err := in.run(ctx); err != nil {
+		if errors.Is(err, errForged) || errors.Is(err, unix.ENOSPC) {
+			// The layers that were fine are of no use: this image will not come.
+			err = errors.Join(err, s.markGarbage(in.layers()))
+		}
+		return nil, err
+	}
 	id, manifest := sha256Of(c.config), sha256Of(c.manifest)
 	if err := errors.Join(s.writeBlob(manifest, c.manifest), s.writeBlob(id, c.config)); err != nil {
 		return nil, fmt.Errorf("store manifest and config: %w", err)
 	}
-	in := newInstaller(s, c, report)
-	if err := in.run(ctx); err != nil {
-		return nil, err
-	}
 	img := c.image()
+	for _, j := range in.jobs {
+		img.Size += j.info.Size
+	}
+	return s.writeRecords(img, in.layers(), references)
+}
+
+// layers are the names of the image's layers.
+func (in *installer) layers() []string {
 	names := make([]string, len(in.jobs))
 	for i, j := range in.jobs {
 		names[i] = layerName(j.info.ChainID)
-		img.Size += j.info.Size
 	}
-	return s.writeRecords(img, names, references)
+	return names
 }
 
 // image is what the candidate will be, but for its layers.
@@ -236,7 +245,7 @@ func (j *job) prepare(ctx context.Context, s *Store) error {
 		return err
 	}
 	if t.diffID != j.info.DiffID {
-		return fmt.Errorf("it unpacks to %s, the image says %s: the image is damaged or forged", t.diffID, j.info.DiffID)
+		return fmt.Errorf("%w: it unpacks to %s, the image says %s", errForged, t.diffID, j.info.DiffID)
 	}
 	j.tree, j.info.Size = t, t.size
 	return nil
@@ -282,140 +291,4 @@ func (j *job) release() {
 		j.lock.Close()
 	}
 	j.tree, j.lock = nil, nil
-}
-
-// commitAll puts layers in place as they get ready, lowest first. All that are
-// ready at one moment share one sync.
-func (in *installer) commitAll(ctx context.Context) error {
-	var lowers []string
-	for next := 0; next < len(in.jobs); {
-		select {
-		case <-in.jobs[next].done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		end := next + 1
-		for end < len(in.jobs) && isClosed(in.jobs[end].done) {
-			end++
-		}
-		if err := in.store.commit(in.jobs[next:end], lowers); err != nil {
-			return err
-		}
-		for _, j := range in.jobs[next:end] {
-			lowers = append(lowers, in.store.layerPath(layerName(j.info.ChainID)))
-		}
-		next = end
-	}
-	return nil
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-// commit puts consecutive layers in place, lowers being those below them. After
-// a power cut a layer that has its name has all its content, as overlay lower
-// directories cannot be verified again.
-func (s *Store) commit(jobs []*job, lowers []string) error {
-	below := append([]string(nil), lowers...)
-	var fresh []*job
-	for _, j := range jobs {
-		if j.tree == nil {
-			below = append(below, s.layerPath(layerName(j.info.ChainID)))
-			continue
-		}
-		fresh = append(fresh, j)
-		if err := j.tree.inherit(below); err != nil {
-			return err
-		}
-		below = append(below, j.tree.dir)
-	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	// The inventories are taken while the disk is busy with the layers.
-	var g errgroup.Group
-	g.Go(s.sync)
-	for _, j := range fresh {
-		g.Go(func() error { return j.takeInventory(s) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	if err := s.sync(); err != nil {
-		return err
-	}
-	for _, j := range fresh {
-		if err := j.putInPlace(s); err != nil {
-			return fmt.Errorf("put layer in place: %w", err)
-		}
-	}
-	return s.syncLayers()
-}
-
-// takeInventory writes what is kept beside the layer.
-func (j *job) takeInventory(s *Store) (err error) {
-	defer step.Change("describe layer")()
-	name := layerName(j.info.ChainID)
-	unfinished := s.path("tmp", name+inventorySuffix)
-	if j.info.Inventory, err = writeInventory(j.tree.dir, unfinished); err != nil {
-		return err
-	}
-	if err := os.Rename(unfinished, s.inventoryPath(name)); err != nil {
-		return err
-	}
-	info, err := json.Marshal(j.info)
-	if err != nil {
-		return err
-	}
-	return state.WriteFile(s.layerInfoPath(name), seal(info), 0o600, state.Volatile)
-}
-
-// putInPlace gives the layer its name. A damaged one that has it takes its place
-// in tmp, in one step: a name never stands for no layer once it stood for one.
-func (j *job) putInPlace(s *Store) error {
-	defer step.Change("put layer in place")()
-	place := s.layerPath(layerName(j.info.ChainID))
-	if _, err := os.Lstat(place); err == nil && j.anew {
-		if err := unix.Renameat2(unix.AT_FDCWD, j.tree.dir, unix.AT_FDCWD, place, unix.RENAME_EXCHANGE); err != nil {
-			return &os.LinkError{Op: "exchange", Old: j.tree.dir, New: place, Err: err}
-		}
-	} else {
-		if err := os.Rename(j.tree.dir, place); err != nil {
-			return err
-		}
-		j.tree = nil // release removes what it has
-	}
-	j.report(StageDone, 0, 0)
-	j.release()
-	return nil
-}
-
-// sync writes out the file system that the store is on: one call for all files
-// of all layers that are ready.
-func (s *Store) sync() error {
-	dir, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := unix.Syncfs(int(dir.Fd())); err != nil {
-		return &os.PathError{Op: "syncfs", Path: s.dir, Err: err}
-	}
-	return nil
-}
-
-// syncLayers makes the names of layers durable before a record names them.
-func (s *Store) syncLayers() error {
-	dir, err := os.Open(s.path("layers"))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -39,8 +39,16 @@ const maxHeaderBytes = 512 << 20
 // tarBlock is the size of the smallest header of a tar.
 const tarBlock = 512
 
-// headerOverhead is about what remembering one entry costs beside its strings.
-const headerOverhead = 256
+// What remembering one entry costs beside its strings, about: the unpacker keeps
+// the whole header of a directory.
+const (
+	headerOverhead    = 256
+	directoryOverhead = 768
+)
+
+// maxPadding is what may follow the end of an archive: tools fill up a block of
+// some kilobytes. Zeros without end would cost nothing to send.
+const maxPadding = 64 << 20
 
 // unpack applies a layer's archive, plain or compressed, to the new directory
 // dir. Whiteouts become those of overlayfs: layers are lower directories of an
@@ -56,21 +64,29 @@ func unpack(ctx context.Context, dir string, r io.Reader) (*tree, error) {
 	defer plain.Close()
 	sum := sha256.New()
 	var length counter
-	hashed := io.TeeReader(plain, io.MultiWriter(sum, &length))
-	free, err := freeSpace(dir)
+	guarded, space, stop, err := keepSpace(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	u := unpacker{root: dir, explicit: map[string]bool{}, free: free}
-	size, err := archive.Apply(ctx, dir, hashed, archive.WithFilter(u.filter), archive.WithConvertWhiteout(u.entry))
+	defer stop()
+	hashed := io.TeeReader(&guardedReader{ctx: guarded, inner: plain, space: space}, io.MultiWriter(sum, &length))
+	u := unpacker{root: dir, explicit: map[string]bool{}, free: space.free}
+	size, err := archive.Apply(guarded, dir, hashed, archive.WithFilter(u.filter), archive.WithConvertWhiteout(u.entry))
 	if err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) && length < tarBlock {
 			return nil, fmt.Errorf("%w: %w", errNoTar, err)
 		}
+		if guarded.Err() != nil {
+			err = context.Cause(guarded)
+		}
 		return nil, unpackError(err, dir)
 	}
 	// The archive ends before the stream does: padding belongs to the digest.
-	if _, err := io.Copy(io.Discard, hashed); err != nil {
+	padding, err := io.Copy(io.Discard, io.LimitReader(hashed, maxPadding+1))
+	if err == nil && padding > maxPadding {
+		err = fmt.Errorf("%w: it goes on for more than %d MiB after its end", errForged, maxPadding>>20)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read to the end: %w", err)
 	}
 	if err := u.finish(); err != nil {
@@ -104,18 +120,10 @@ func unpackError(err error, dir string) error {
 	return fmt.Errorf("unpack: %w", err)
 }
 
-var errNoTar = errors.New("the file is no tar archive, plain or compressed with gzip or zstd")
+// errForged is what a blob is that is not what its image says, or was made to harm.
+var errForged = errors.New("the image is damaged or forged")
 
-// freeSpace is what a layer may take, in bytes: a twentieth of what is free is
-// left to everybody else.
-func freeSpace(dir string) (int64, error) {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
-	}
-	free := int64(fs.Bavail) * fs.Bsize
-	return free - free/20, nil
-}
+var errNoTar = errors.New("the file is no tar archive, plain or compressed with gzip or zstd")
 
 // unpacker looks at the entries that archive.Apply makes.
 type unpacker struct {
@@ -144,6 +152,9 @@ const (
 // filter sees each header first.
 func (u *unpacker) filter(h *tar.Header) (bool, error) {
 	u.headerBytes += headerOverhead + int64(len(h.Name)+len(h.Linkname))
+	if h.Typeflag == tar.TypeDir {
+		u.headerBytes += directoryOverhead
+	}
 	for k, v := range h.PAXRecords {
 		u.headerBytes += int64(len(k) + len(v))
 		// trusted.overlay.* would make the overlay read other directories; the
@@ -153,7 +164,7 @@ func (u *unpacker) filter(h *tar.Header) (bool, error) {
 		}
 	}
 	if u.headerBytes > maxHeaderBytes {
-		return false, errors.New("the layer has more files than podrun takes; is it damaged or made to harm?")
+		return false, fmt.Errorf("%w: it has more files than podrun takes", errForged)
 	}
 	if u.free -= h.Size; u.free < 0 {
 		return false, fmt.Errorf("%q and the files before it are larger than the free space: %w", h.Name, unix.ENOSPC)

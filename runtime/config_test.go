@@ -113,7 +113,7 @@ func somePod(c v1.Container) *Spec {
 
 func TestPlan(t *testing.T) {
 	s := somePod(v1.Container{})
-	s.Rootfs = tree(t)
+	s.Rootfs = imageTree(t)
 	s.Binds = []Bind{{Source: "/a", Destination: "/data"}, {Source: "/b", Destination: "/ro", ReadOnly: true}}
 	plain, first, err := s.plan()
 	must(t, err)

@@ -59,7 +59,7 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{TB: t, root: t.TempDir(), rootfs: tree(t), shm: t.TempDir()}
+	r := &rig{TB: t, root: t.TempDir(), rootfs: imageTree(t), shm: t.TempDir()}
 	for _, dir := range []string{"bin", "proc", "sys", "dev", "tmp", "data"} {
 		must(t, os.Mkdir(filepath.Join(r.rootfs, dir), 0o755))
 	}

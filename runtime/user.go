@@ -13,6 +13,8 @@ import (
 	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"podrun/tree"
 )
 
 // Identity is who a process in the container is, in the container's own numbers.
@@ -117,32 +119,31 @@ func (s *Spec) checkNonRoot(sc v1.SecurityContext, id Identity) error {
 const maxPasswd = 4 << 20
 
 // readInRoot reads a regular file of the container's root, following links only
-// inside it. It opens without blocking, so that a fifo cannot hold the monitor
-// (CVE-2024-9676). A missing file is empty.
+// inside it; nothing else is opened (CVE-2024-9676). A missing file is empty.
 func readInRoot(root, name string) ([]byte, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: root, Err: err}
 	}
 	defer unix.Close(dir)
-	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	f, err := tree.OpenRegular(dir, name, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, &os.PathError{Op: "openat2", Path: "/" + name + " of the image", Err: err}
+	unfit := &ConfigError{fmt.Sprintf("/%s of the image is no regular file of at most %d MiB", name, maxPasswd>>20)}
+	if errors.Is(err, tree.ErrNotRegular) {
+		return nil, unfit
 	}
-	f := os.NewFile(uintptr(fd), name)
+	if err != nil {
+		return nil, fmt.Errorf("open /%s of the image: %w", name, err)
+	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxPasswd {
-		return nil, &ConfigError{fmt.Sprintf("/%s of the image is no regular file of at most %d MiB", name, maxPasswd>>20)}
+	if info.Size() > maxPasswd {
+		return nil, unfit
 	}
 	return io.ReadAll(io.LimitReader(f, maxPasswd))
 }

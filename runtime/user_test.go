@@ -19,8 +19,8 @@ const (
 	groups = "root:x:0:\nweb:x:1001:\nextra:x:2000:web,other\nwheel:x:10:root\n"
 )
 
-// tree makes a root file system with the image's user files.
-func tree(t testing.TB) string {
+// imageTree makes a root file system with the image's user files.
+func imageTree(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(root, "etc"), 0o755))
@@ -37,7 +37,7 @@ func must(t testing.TB, err error) {
 }
 
 func TestIdentity(t *testing.T) {
-	root := tree(t)
+	root := imageTree(t)
 	bare := t.TempDir()
 	user, group := ptr(int64(1000)), ptr(int64(3000))
 	tests := []struct {
@@ -81,7 +81,7 @@ func TestIdentity(t *testing.T) {
 func TestStrictGroups(t *testing.T) {
 	policy := v1.SupplementalGroupsPolicyStrict
 	s := Spec{
-		Rootfs: tree(t), Image: Image{User: "web"}, Container: &v1.Container{},
+		Rootfs: imageTree(t), Image: Image{User: "web"}, Container: &v1.Container{},
 		Pod: &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{
 			SupplementalGroups: []int64{7}, FSGroup: ptr(int64(8)), SupplementalGroupsPolicy: &policy,
 		}}},
@@ -118,7 +118,7 @@ func checkConfigError(t *testing.T, why string, err error, want string) {
 }
 
 func TestRunAsNonRoot(t *testing.T) {
-	root := tree(t)
+	root := imageTree(t)
 	on := v1.SecurityContext{RunAsNonRoot: ptr(true)}
 	tests := []struct {
 		why, user string

@@ -27,14 +27,9 @@ func (s *Set) OpenFile(name, path string) (file io.ReadCloser, onMachine string,
 		return nil, "", &os.PathError{Op: "open", Path: v.path, Err: err}
 	}
 	defer unix.Close(root)
-	fd, err := tree.OpenAt(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	f, err := tree.OpenRegular(root, path, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	if err != nil {
 		return nil, "", fmt.Errorf("open %s: %w", onMachine, err)
-	}
-	f := os.NewFile(uintptr(fd), onMachine)
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, "", fmt.Errorf("open %s: it is not a regular file", onMachine)
 	}
 	return f, onMachine, nil
 }
