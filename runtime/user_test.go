@@ -195,7 +195,7 @@ func sparse(path string, size int64) error {
 }
 
 func TestHomeIsTheImages(t *testing.T) {
-	root, bare := tree(t), t.TempDir()
+	root, bare := imageTree(t), t.TempDir()
 	empty := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(empty, "etc"), 0o755))
 	must(t, os.WriteFile(filepath.Join(empty, "etc/passwd"), []byte("root:x:0:0:root::/bin/sh\n"), 0o644))
