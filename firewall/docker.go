@@ -58,6 +58,15 @@ func Admitted(conn *nftables.Conn, owner string) (tables []string, err error) {
 	return tables, err
 }
 
+// Lacks tells whether docker is there without Admit's rules.
+func Lacks(conn *nftables.Conn, owner string) (lacks bool, err error) {
+	err = eachDockerUser(conn, func(_ *nftables.Chain, rules []*nftables.Rule) error {
+		lacks = lacks || len(owned(rules, owner)) == 0
+		return nil
+	})
+	return lacks, err
+}
+
 // eachDockerUser calls f for docker's chain of each family.
 func eachDockerUser(conn *nftables.Conn, f func(*nftables.Chain, []*nftables.Rule) error) error {
 	chains, err := conn.ListChains()

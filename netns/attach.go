@@ -21,46 +21,61 @@ func (h Host) Attach(a Attachment) error {
 	if err := h.check(a); err != nil {
 		return fmt.Errorf("attach pod network: %w", err)
 	}
-	if err := h.attach(a); err != nil {
+	if _, err := h.attach(a, false); err != nil {
 		return fmt.Errorf("attach pod network: %w", err)
 	}
 	return nil
 }
 
-func (h Host) attach(a Attachment) error {
+// Mend is Attach for a pod that runs: it makes again what [Host.Missing] names,
+// and leaves alone what is inside of the pod's namespace, which the pod may have
+// changed (a VPN its default route), unless its link had to be made anew: then
+// anew is true, and what else was set in the namespace for that link is gone.
+func (h Host) Mend(a Attachment) (anew bool, err error) {
+	if err = h.check(a); err == nil {
+		anew, err = h.attach(a, true)
+	}
+	if err != nil {
+		return anew, fmt.Errorf("mend pod network: %w", err)
+	}
+	return anew, nil
+}
+
+func (h Host) attach(a Attachment, mend bool) (anew bool, err error) {
 	target, err := os.Open(a.NetNS)
 	if err != nil {
-		return fmt.Errorf("open network namespace: %w", err)
+		return false, fmt.Errorf("open network namespace: %w", err)
 	}
 	defer target.Close()
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
-		return fmt.Errorf("open netlink socket: %w", err)
+		return false, fmt.Errorf("open netlink socket: %w", err)
 	}
 	defer handle.Close()
 	if err := enableForwarding(); err != nil {
-		return err
+		return false, err
 	}
 	ways := []way{{a.Addr, Gateway}}
 	if a.Addr6.IsValid() {
 		if err := enableForwarding6(); err != nil {
-			return err
+			return false, err
 		}
 		ways = append(ways, way{a.Addr6, h.Gateway6()})
 	}
 	// The rules come first: they guard the link from its first packet on.
-	if err := h.publish(handle, a); err != nil {
-		return err
+	if err := h.publish(handle, a, mend); err != nil {
+		return false, err
 	}
 	// Beside the link, because the kernel walks its whole table of connections (5 ms).
 	forgotten := make(chan error, 1)
 	go func() { forgotten <- forgetElsewhere(a) }()
 	l := &link{
 		name: h.linkName(a.UID), ways: ways, ports: len(a.Ports) > 0, bandwidth: a.Bandwidth,
-		target: target, host: handle,
+		target: target, host: handle, mend: mend,
 	}
 	l.hostMAC, l.podMAC = macs(a.UID)
-	return errors.Join(l.connect(), <-forgotten)
+	err = l.connect()
+	return l.anew, errors.Join(err, <-forgotten)
 }
 
 // Detach removes what Attach and Allocate made for the pod, from its uid alone,

@@ -30,17 +30,20 @@ type family struct {
 	number       uint32 // NFPROTO_*
 	addr         nftables.SetDatatype
 	saddr, daddr field
-	words        uint32 // registers that an address takes
+	words        uint32         // registers that an address takes
+	rules        map[string]int // how many layOut writes, by chain
 }
 
 var (
 	ipv4 = &family{
 		nftables.TableFamilyIPv4, unix.NFPROTO_IPV4, nftables.TypeIPAddr,
 		field{expr.PayloadBaseNetworkHeader, 12, 4}, field{expr.PayloadBaseNetworkHeader, 16, 4}, 1,
+		map[string]int{"guard": 2, "prerouting": 1, "output": 1, "hostports": 2, "postrouting": 3},
 	}
 	ipv6 = &family{
 		nftables.TableFamilyIPv6, unix.NFPROTO_IPV6, nftables.TypeIP6Addr,
 		field{expr.PayloadBaseNetworkHeader, 8, 16}, field{expr.PayloadBaseNetworkHeader, 24, 16}, 4,
+		map[string]int{"guard": 1, "prerouting": 1, "output": 1, "hostports": 2, "postrouting": 2},
 	}
 )
 

@@ -30,6 +30,8 @@ type link struct {
 	bandwidth       Bandwidth
 	target          *os.File // the pod's namespace
 	host            *netlink.Handle
+	mend            bool // of a pod that runs
+	anew            bool // the pair was made, not found
 }
 
 // way is how packets of one family go.
@@ -49,6 +51,9 @@ func (l *link) connect() error {
 	}
 	if err := l.setUpHost(index); err != nil {
 		return fmt.Errorf("set up link %s: %w", l.name, err)
+	}
+	if l.mend && !l.anew {
+		return l.awaitCarrier(index)
 	}
 	err = inside(l.target, func() error {
 		if err := writeSysctls(podSysctls(l.hasIPv6())); err != nil {
@@ -109,6 +114,7 @@ func (l *link) ensurePair() (int, error) {
 	if err := l.host.LinkAdd(pair); err != nil {
 		return 0, fmt.Errorf("make link %s: %w", l.name, err)
 	}
+	l.anew = true
 	return pair.Attrs().Index, nil
 }
 

@@ -26,7 +26,7 @@ type elements map[string][]nftables.SetElement
 
 // publish makes the pod's elements exactly those of the attachment, and the
 // tables with their rules where they are missing, in one transaction.
-func (h Host) publish(handle *netlink.Handle, a Attachment) error {
+func (h Host) publish(handle *netlink.Handle, a Attachment, thorough bool) error {
 	admit := func(conn *nftables.Conn) error {
 		// A table that its owner has locked is no reason to fail: up names it.
 		_ = firewall.Admit(conn, h.prefix(), tableName(h.Instance))
@@ -37,6 +37,7 @@ func (h Host) publish(handle *netlink.Handle, a Attachment) error {
 		if want == nil {
 			return r.withdraw(have, a.UID)
 		}
+		r.thorough = thorough
 		if err := r.layOut(have != nil); err != nil {
 			return err
 		}

@@ -66,6 +66,8 @@ type rules struct {
 	gateway netip.Addr // of the family; invalid where nothing is laid out
 	guard   *nftables.Chain
 
+	thorough bool // every chain is looked at, and not the first alone
+
 	pods, hairpin, ports, portsAt *nftables.Set
 }
 
@@ -180,7 +182,16 @@ func (r *rules) laidOut() (bool, error) {
 	if _, links, ok := strings.Cut(comment, " for "); ok && links != string(r.links)+"*" {
 		return false, fmt.Errorf("its pods have links named %s: use that prefix, or take them down first", links)
 	}
-	return comment == r.comment(), nil
+	if comment != r.comment() || !r.thorough {
+		return comment == r.comment(), nil
+	}
+	for chain, want := range r.family.rules {
+		list, err := r.conn.GetRules(r.table, &nftables.Chain{Table: r.table, Name: chain})
+		if err != nil || len(list) != want {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (r *rules) rule(c *nftables.Chain, parts ...exprs) {
