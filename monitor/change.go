@@ -61,8 +61,8 @@ func (m *monitor) change(encoded []byte) error {
 	record := *m.record
 	record.Pod = pod.Changed(old, &updated)
 	record.Pod.Status = v1.PodStatus{}
-	if err := m.store.WriteRecord(&record); err != nil {
-		return fmt.Errorf("store the pod's record: %w", err)
+	if err := m.storeRecord(&record); err != nil {
+		return err
 	}
 	p := record.Pod.DeepCopy()
 	m.goOnBy(p)

@@ -190,9 +190,9 @@ func (b *board) leave(w chan Update) {
 	b.sending.Done()
 }
 
-// serve answers the control socket for ever.
-func (m *monitor) serve() {
-	l, err := net.FileListener(m.control)
+// serve answers a control socket for ever.
+func (m *monitor) serve(socket *os.File) {
+	l, err := net.FileListener(socket)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "podrun: open the control socket: %v\n", err)
 		return

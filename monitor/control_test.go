@@ -54,7 +54,7 @@ func answering(t *testing.T) (*monitor, *state.Store) {
 	}
 	t.Cleanup(func() { control.Close() })
 	m := &monitor{store: s, control: control}
-	go m.serve()
+	go m.serve(m.control)
 	return m, s
 }
 
@@ -323,7 +323,7 @@ func TestAskWaitsForTheSocket(t *testing.T) {
 	}
 	defer control.Close()
 	m := &monitor{store: s, control: control}
-	go m.serve()
+	go m.serve(m.control)
 	m.board.post(phase(v1.PodPending))
 	next(t, updates)
 }

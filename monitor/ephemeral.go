@@ -52,8 +52,8 @@ func (m *monitor) addEphemeral(encoded []byte) error {
 	record := *m.record
 	record.Pod = p.DeepCopy()
 	record.Pod.Status, record.Pod.Spec.NodeName = v1.PodStatus{}, m.record.Pod.Spec.NodeName
-	if err := m.store.WriteRecord(&record); err != nil {
-		return fmt.Errorf("store the pod's record: %w", err)
+	if err := m.storeRecord(&record); err != nil {
+		return err
 	}
 	m.goOnBy(p)
 	m.beginFollowing(m.stamps()) // before the container reads them

@@ -67,6 +67,8 @@ type monitor struct {
 	changing sync.Mutex // of what replaces the record; taken before building
 	closed   bool       // nothing changes any more; guarded by changing and building
 
+	mender mender
+
 	following sync.Once               // of the kept objects
 	ctx       context.Context         // ends with the life
 	abandon   context.CancelCauseFunc // ends the life and leaves the pod as it is
@@ -97,7 +99,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	ctx, m.abandon = context.WithCancelCause(ctx)
 	m.ctx = ctx
 	defer m.abandon(nil)
-	go m.serve()
+	go m.serve(m.control)
 	go m.watchPause()
 	go m.watchSuspend()
 	err = m.keep(ctx)
@@ -221,6 +223,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	containers{m}.watchAlive()
 	containers{m}.tellOwed(owed)
 	go m.watchStorage(ctx)
+	go m.keepWhole(ctx)
 	outcome, err := m.runLife(ctx)
 	var notMade *pod.NotMade
 	switch {
@@ -366,6 +369,7 @@ type departure struct {
 }
 
 func (m *monitor) beginDeparture() departure {
+	m.mender.retire() // what goes now is no work of somebody else
 	m.settled()
 	detached := make(chan error, 1)
 	go func() { detached <- m.host.Detach(m.uid()) }()

@@ -12,7 +12,6 @@ import (
 
 	"podrun/netns"
 	"podrun/pod"
-	"podrun/sandbox"
 )
 
 // podAddresses are the pod's own; none with hostNetwork, v4 alone where the machine
@@ -71,12 +70,9 @@ func (m *monitor) connect() error {
 	if err := m.reserve(ports); err != nil {
 		return err
 	}
-	bandwidth, err := bandwidthOf(m.pod)
+	a, err := m.attachment()
 	if err != nil {
 		return err
-	}
-	a := netns.Attachment{
-		UID: m.uid(), Bandwidth: bandwidth, NetNS: sandbox.NamespacePath(m.pauseID, "net"), Addr: m.address.v4, Addr6: m.address.v6, Ports: ports,
 	}
 	return errors.Join(m.host.Attach(a), m.relay(a))
 }

@@ -143,6 +143,7 @@ func (m *monitor) keepReplacing() {
 // new pause with a new monitor goes on from the record. The lock and the
 // control socket go along, so that nobody sees the pod without a keeper.
 func (m *monitor) replaceSandbox() error {
+	m.mender.retire()
 	m.stopRelays()
 	if err := errors.Join(m.endInit(), m.clear(), m.host.Disconnect(m.uid()), removeAll(filesDir(m.store, m.uid()))); err != nil {
 		return err
@@ -153,7 +154,8 @@ func (m *monitor) replaceSandbox() error {
 		return err
 	}
 	return sandbox.InMounts(m.mounts, func() error {
-		_, err := startSandbox(m.store, m.record, leaf, m.lock, m.control)
+		lock, control := m.keys()
+		_, err := startSandbox(m.store, m.record, leaf, lock, control)
 		return err
 	})
 }

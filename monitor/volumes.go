@@ -49,20 +49,33 @@ func (m *monitor) mountMissing() error {
 }
 
 func (m *monitor) mountVolumes() error {
-	objects, err := m.references()
+	set, shm, err := m.mountAll()
 	if err != nil {
 		return err
 	}
+	m.volumes, m.shm = set, shm
+	for _, text := range m.volumes.Unheard() {
+		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "MountPropagation", Message: text})
+	}
+	return nil
+}
+
+// mountAll mounts what is not mounted of the volumes and /dev/shm.
+func (m *monitor) mountAll() (set *volumes.Set, shm string, err error) {
+	objects, err := m.references()
+	if err != nil {
+		return nil, "", err
+	}
 	if missing := manifest.MissingVolumes(m.pod, objects); len(missing) > 0 && !m.lastStatus().EverStarted {
-		return &missingVolumes{errors.Join(missing...)}
+		return nil, "", &missingVolumes{errors.Join(missing...)}
 	}
 	if waits, err := m.useClaims(objects); err != nil {
-		return err
+		return nil, "", err
 	} else if len(waits) > 0 {
-		return &missingVolumes{errors.Join(waits...)}
+		return nil, "", &missingVolumes{errors.Join(waits...)}
 	}
 	dir := m.store.PodDir(m.uid())
-	m.volumes, err = volumes.Mount(volumes.Spec{
+	set, err = volumes.Mount(volumes.Spec{
 		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
 		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
 		Guard:       guard(m.store),
@@ -72,17 +85,13 @@ func (m *monitor) mountVolumes() error {
 		Allocatable: m.allocatable,
 	})
 	if err != nil {
-		return err
-	}
-	for _, text := range m.volumes.Unheard() {
-		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "MountPropagation", Message: text})
+		return nil, "", err
 	}
 	if m.pod.Spec.HostIPC {
-		m.shm = "/dev/shm" // the machine's, as containerd has it
-		return nil
+		return set, "/dev/shm", nil // the machine's, as containerd has it
 	}
-	m.shm, err = volumes.Shm(dir, shmSize, m.rootID())
-	return err
+	shm, err = volumes.Shm(dir, shmSize, m.rootID())
+	return set, shm, err
 }
 
 // guard keeps containers away from the store.

@@ -76,6 +76,40 @@ func (h Host) allocate(uid string) (netip.Addr, error) {
 	}
 }
 
+// Reclaim completes the claim of an address that the pod has, and tells whether
+// anything of it was gone. An address that another pod has claimed since is an error.
+func (h Host) Reclaim(uid string, addr netip.Addr) (made bool, err error) {
+	if now, owner := h.claimed(uid); now == addr && owner == uid {
+		return false, nil
+	}
+	lock, err := h.lock(lastAddress)
+	if err != nil {
+		return false, fmt.Errorf("claim address %v again: %w", addr, err)
+	}
+	defer lock.Close()
+	defer step.Change("claim address again")()
+	for name, target := range map[string]string{addr.String(): uid, uid: addr.String()} {
+		found, err := os.Readlink(h.file(name))
+		switch {
+		case err == nil && found == target:
+			continue
+		case err == nil && name != uid:
+			return false, fmt.Errorf("claim address %v again: pod %s has it meanwhile: take one of the two down", addr, found)
+		case err == nil:
+			err = os.Remove(h.file(name))
+		case errors.Is(err, fs.ErrNotExist):
+			err = nil
+		}
+		if err == nil {
+			err = os.Symlink(target, h.file(name))
+		}
+		if err != nil {
+			return false, fmt.Errorf("claim address %v again: %w", addr, err)
+		}
+	}
+	return true, nil
+}
+
 // resume returns the address that the pod has, after completing a claim that
 // was cut short. An intent whose address another pod has taken, or which lies
 // outside the subnet and was never claimed, is no claim.

@@ -43,6 +43,9 @@ type Container struct {
 	timing  sync.Mutex
 	started uint64 // of StartTime; 0 until it is known
 
+	known []byte // what processFile holds
+	whole string // stamp of the state when it was last found whole
+
 	execs                   sync.Once // of execBase
 	execDir, execController string
 }
@@ -88,7 +91,7 @@ func Create(root string, s *Spec, std Streams) (_ *Container, err error) {
 	}
 	done()
 	defer step.Change("start container")()
-	c := &Container{dir: dir, lc: lc}
+	c := &Container{dir: dir, lc: lc, known: known}
 	if s.Container.TTY {
 		c.Console, err = withConsole(first, func() error { return lc.Start(first) })
 	} else {
@@ -157,7 +160,9 @@ func Load(root, id string) (*Container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load container %s: %w", id, err)
 	}
-	return &Container{dir: filepath.Join(root, id), lc: lc, pid: state.InitProcessPid}, nil
+	c := &Container{dir: filepath.Join(root, id), lc: lc, pid: state.InitProcessPid}
+	c.known, _ = os.ReadFile(filepath.Join(c.dir, processFile)) // none: it was never wholly created
+	return c, nil
 }
 
 // PID of the container's first process, in this PID namespace.

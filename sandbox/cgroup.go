@@ -130,6 +130,9 @@ func LimitCgroup(path string, r *cgroups.Resources) error {
 // HasCgroup reports whether the group is there.
 func HasCgroup(path string) bool { return len(directories(path)) > 0 }
 
+// CountCgroup counts the hierarchies that have the group.
+func CountCgroup(path string) int { return len(directories(path)) }
+
 // MemoryUsage is what the processes of the group use, in bytes; 0 where nobody
 // counts. On cgroup v1 and v2 alike the cache of files is a part of it.
 func MemoryUsage(path string) int64 {

@@ -29,14 +29,15 @@ func (e *ClaimedError) Error() string {
 // Ref is one claimed pod name.
 type Ref struct{ Namespace, Name, UID string }
 
-func (s *Store) claimPath(namespace, name string) string {
+// ClaimPath is the link that is the claim of a name.
+func (s *Store) ClaimPath(namespace, name string) string {
 	return filepath.Join(s.Root, "names", namespace, name)
 }
 
 // Claim gives namespace/name to uid, durably, or returns a *ClaimedError. It is
 // one call of symlink(2), so that of two claimants exactly one wins.
 func (s *Store) Claim(namespace, name, uid string) error {
-	path := s.claimPath(namespace, name)
+	path := s.ClaimPath(namespace, name)
 	for {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
@@ -66,7 +67,7 @@ func (s *Store) Claim(namespace, name, uid string) error {
 // Lookup returns the uid that holds namespace/name, or an error that is
 // os.ErrNotExist, as for all that cannot be a name.
 func (s *Store) Lookup(namespace, name string) (string, error) {
-	path := s.claimPath(namespace, name)
+	path := s.ClaimPath(namespace, name)
 	if !isEntry(namespace) || !isEntry(name) {
 		return "", &os.PathError{Op: "readlink", Path: path, Err: os.ErrNotExist}
 	}
@@ -93,7 +94,7 @@ func (s *Store) Release(namespace, name, uid string) error {
 	if err := flock(turn); err != nil {
 		return err
 	}
-	path := s.claimPath(namespace, name)
+	path := s.ClaimPath(namespace, name)
 	holder, err := os.Readlink(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && holder != uid {
 		return nil

@@ -216,7 +216,7 @@ func TestReleaseWaitsForItsTurn(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- s.Release("ns", "web", "1") }()
 	// Meanwhile another teardown removes the claim, and the next pod has the name.
-	must(t, os.Remove(s.claimPath("ns", "web")))
+	must(t, os.Remove(s.ClaimPath("ns", "web")))
 	must(t, s.Claim("ns", "web", "2"))
 	must(t, turn.Close())
 	must(t, <-done)

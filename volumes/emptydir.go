@@ -34,7 +34,7 @@ func (s *Spec) emptyDir(name string, source *v1.EmptyDirVolumeSource) (volume, e
 	case !onDisk:
 		err = s.mountMemory(path, source.SizeLimit)
 	}
-	return volume{path: path, own: true}, err
+	return volume{path: path, own: true, mounted: !onDisk}, err
 }
 
 // directory makes the pod's own directory for the volume.

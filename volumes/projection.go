@@ -35,11 +35,11 @@ func (s *Spec) projection(v *v1.Volume, p *payload) (volume, error) {
 	}
 	files := p.sorted()
 	s.letGroupRead(files)
-	return s.projectionAt(v.Name), writeAtomic(dir, files)
+	return s.projectionAt(v), writeAtomic(dir, files)
 }
 
-func (s *Spec) projectionAt(name string) volume {
-	return volume{path: filepath.Join(s.Dir, name), readOnly: true, own: true}
+func (s *Spec) projectionAt(v *v1.Volume) volume {
+	return volume{path: filepath.Join(s.Dir, v.Name), readOnly: true, own: true, mounted: v.ConfigMap == nil}
 }
 
 // filled tells whether the volume has been mounted with a payload: it goes on

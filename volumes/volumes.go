@@ -75,6 +75,7 @@ type volume struct {
 	create   bool   // made at the first bind if it is missing
 	machine  bool   // a hostPath: what it leads to is the machine's
 	own      bool   // the pod's, and of no use to anybody else
+	mounted  bool   // a file system of its own is mounted there
 	image    string // is mounted at each bind: what the reference means may change
 }
 
@@ -112,7 +113,7 @@ func Mount(s Spec) (*Set, error) {
 func (s *Spec) mount(v *v1.Volume) (volume, error) {
 	if p := s.payload(v); p != nil {
 		if len(p.failed) > 0 && s.filled(v.Name) {
-			return s.projectionAt(v.Name), nil
+			return s.projectionAt(v), nil
 		}
 		return s.projection(v, p)
 	}

@@ -1,0 +1,174 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"podrun/pod"
+	"podrun/state"
+)
+
+// The mender of a pod that runs notices what somebody else has removed or changed
+// of it, and makes it again: firewall rules, link and routes, the record, claims,
+// lock and control socket, mounts, libcontainer's state. It is woken by the kernel
+// (netlink, inotify, the poll of the mount table) and looks by itself once a
+// minute for what the kernel tells nobody. Every look is the same, and changes
+// nothing where nothing is missing.
+
+const (
+	// mendDelay is how soon after its first container a pod is looked after: what
+	// happens on the way up is mended by build.
+	mendDelay = time.Second
+	// mendPeriod is the time between looks that nobody has asked for.
+	mendPeriod = time.Minute
+	// mendGap lets the rest of what somebody does happen first (an rm -r). It
+	// doubles while there is something to mend each time: two who do not agree
+	// what the machine should be like are not to fight for its processors.
+	mendGap     = 10 * time.Millisecond
+	lastMendGap = 10 * time.Second
+)
+
+type mender struct {
+	retired  atomic.Bool // the sandbox is going, by the pod's own end
+	wake     chan struct{}
+	failures map[string]bool // what could not be mended, as told
+
+	mu     sync.Mutex
+	record *state.Record // as it was written last; nil: the monitor's
+
+	files    fileWatch
+	watching bool              // of the network
+	socket   string            // identity of the control socket's file
+	stamp    string            // of the record, when it was last found right
+	devices  map[string]uint64 // of mounted volumes, by name
+	groups   int               // directories of the pod's cgroup
+}
+
+func (g *mender) retire() { g.retired.Store(true) }
+
+// wakeUp asks for a look. It never waits.
+func (g *mender) wakeUp() {
+	select {
+	case g.wake <- struct{}{}:
+	default: // there will be one
+	}
+}
+
+// keepWhole mends the pod until ctx ends.
+func (m *monitor) keepWhole(ctx context.Context) {
+	g := &m.mender
+	g.wake, g.failures = make(chan struct{}, 1), map[string]bool{}
+	next := time.NewTimer(mendDelay)
+	defer next.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-next.C:
+	}
+	go m.watchMounts(ctx, g.wakeUp)
+	m.watchFiles(ctx)
+	defer g.files.close()
+	gap := mendGap
+	for {
+		if m.look(ctx) {
+			gap = min(2*gap, lastMendGap)
+		} else {
+			gap = mendGap
+		}
+		next.Reset(mendPeriod)
+		select {
+		case <-ctx.Done():
+			return
+		case <-next.C:
+		case <-g.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(gap):
+		}
+		select {
+		case <-g.wake:
+		default:
+		}
+	}
+}
+
+// look mends what is missing, and tells whether anything was. Nothing is done
+// while the pod is ending, or without pause: both take away what is mended here.
+func (m *monitor) look(ctx context.Context) (mended bool) {
+	if m.settled() != nil {
+		return false // the next start of a container builds again
+	}
+	m.building.Lock()
+	defer m.building.Unlock()
+	for _, one := range []struct {
+		what string
+		mend func(context.Context) ([]string, error)
+	}{
+		{"the record of the pod", m.mendRecord},
+		{"the run directory of the pod", m.mendRunDir},
+		{"the state of the containers", m.mendContainers},
+		{"the network of the pod", m.mendNetwork},
+		{"the mounts of the pod", m.mendMounts},
+		{"the cgroup of the pod", m.mendCgroup},
+	} {
+		if m.closed || m.mender.retired.Load() || m.fate.Load() != undecided || os.Getppid() != m.pauseID || ctx.Err() != nil {
+			return false
+		}
+		done, err := one.mend(ctx)
+		if os.Getppid() != m.pauseID {
+			return false // the death of pause has caused it
+		}
+		mended = mended || len(done) > 0 || err != nil
+		m.tellMended(one.what, done, err)
+	}
+	m.mender.files.renew(m)
+	return mended
+}
+
+// tellMended makes events of what was mended, and once of what cannot be.
+func (m *monitor) tellMended(what string, done []string, err error) {
+	e := pod.Event{Time: time.Now(), Type: v1.EventTypeWarning}
+	if len(done) > 0 {
+		e.Reason, e.Message = "Repaired", fmt.Sprintf("Somebody has removed or changed %s: made again", strings.Join(done, ", "))
+		fmt.Fprintf(os.Stderr, "podrun: %s\n", e.Message)
+		m.event(e)
+	}
+	if err == nil {
+		delete(m.mender.failures, what)
+		return
+	}
+	if m.mender.failures[what] {
+		return
+	}
+	m.mender.failures[what] = true
+	e.Reason, e.Message = "FailedRepair", fmt.Sprintf("Somebody has removed or changed a part of %s, and it cannot be made again: %v", what, err)
+	fmt.Fprintf(os.Stderr, "podrun: %s\n", e.Message)
+	m.event(e)
+}
+
+// mended collects what mend functions have done.
+type mended struct {
+	done []string
+	errs []error
+}
+
+// again notes the outcome of one: what names what was made again, if anything was.
+func (l *mended) again(what string, made bool, err error) {
+	if err != nil {
+		l.errs = append(l.errs, err)
+	} else if made {
+		l.done = append(l.done, what)
+	}
+}
+
+func (l *mended) result() ([]string, error) { return l.done, errors.Join(l.errs...) }

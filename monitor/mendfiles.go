@@ -1,0 +1,310 @@
+package monitor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"podrun/state"
+	"podrun/step"
+)
+
+// storeRecord replaces the pod's record.
+func (m *monitor) storeRecord(r *state.Record) error {
+	if err := m.store.WriteRecord(r); err != nil {
+		return fmt.Errorf("store the pod's record: %w", err)
+	}
+	m.mender.mu.Lock()
+	defer m.mender.mu.Unlock()
+	m.mender.record = r
+	return nil
+}
+
+// written is the record as it ought to be on disk.
+func (m *monitor) written() *state.Record {
+	m.mender.mu.Lock()
+	defer m.mender.mu.Unlock()
+	if m.mender.record != nil {
+		return m.mender.record
+	}
+	return m.record
+}
+
+// mendRecord brings back what survives a reboot: the claim of the name, the
+// record, the status.
+func (m *monitor) mendRecord(context.Context) ([]string, error) {
+	var all mended
+	made, err := m.mendClaim()
+	all.again("the claim of the pod's name", made, err)
+	made, err = m.mendPodFile()
+	all.again("pod.json", made, err)
+	made, err = m.mendStatus()
+	all.again("status.json", made, err)
+	return all.result()
+}
+
+func (m *monitor) mendClaim() (made bool, err error) {
+	holder, err := m.store.Lookup(m.pod.Namespace, m.pod.Name)
+	if err == nil && holder == m.uid() {
+		return false, nil
+	}
+	var claimed *state.ClaimedError
+	err = m.store.Claim(m.pod.Namespace, m.pod.Name, m.uid())
+	if errors.As(err, &claimed) {
+		if claimed.UID == m.uid() {
+			return false, nil
+		}
+		return false, fmt.Errorf("%w: take that pod down, and this one gets its name back", err)
+	}
+	return err == nil, err
+}
+
+func (m *monitor) mendPodFile() (made bool, err error) {
+	g := &m.mender
+	file := filepath.Join(m.store.PodDir(m.uid()), "pod.json")
+	if now := identity(file); now != "" && now == g.stamp {
+		return false, nil
+	}
+	want := m.written()
+	found, err := m.store.ReadRecord(m.uid())
+	if err == nil && found.Created.Equal(want.Created) && equality.Semantic.DeepEqual(found.Pod, want.Pod) {
+		g.stamp = identity(file)
+		return false, nil
+	}
+	if err := m.store.WriteRecord(want); err != nil {
+		return false, fmt.Errorf("store the pod's record: %w", err)
+	}
+	g.stamp = identity(file)
+	return true, nil
+}
+
+// mendStatus writes the status again where it is not what this monitor wrote. One
+// that waits for room on the disk is written by others.
+func (m *monitor) mendStatus() (made bool, err error) {
+	c := &m.checkpoint
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	want, err := json.Marshal(&c.status)
+	if err != nil || c.waiting {
+		return false, err
+	}
+	found, err := os.ReadFile(filepath.Join(m.store.PodDir(m.uid()), "status.json"))
+	if err == nil && bytes.Equal(bytes.TrimSpace(found), want) {
+		return false, nil
+	}
+	return true, m.storeStatus()
+}
+
+// mendRunDir brings back what lasts until the next boot: the run root, the pod's
+// directory there with lock and control socket, and the claim of its address.
+func (m *monitor) mendRunDir(context.Context) ([]string, error) {
+	var all mended
+	if _, err := os.Lstat(filepath.Join(m.store.RunRoot, "boot-id")); errors.Is(err, os.ErrNotExist) {
+		// First: without it the next podrun would take the run root for one of an earlier boot.
+		_, err := state.Open(m.store.Config)
+		all.again("the run root", true, err)
+	}
+	if err := os.MkdirAll(m.store.RunDir(m.uid()), 0o700); err != nil {
+		return nil, err
+	}
+	made, err := m.mendLock()
+	all.again("the pod's lock", made, err)
+	made, err = m.mendControl()
+	all.again("the control socket", made, err)
+	if m.address.v4.IsValid() {
+		made, err := m.host.Reclaim(m.uid(), m.address.v4)
+		all.again("the claim of the pod's address", made, err)
+	}
+	return all.result()
+}
+
+// keys are what the next sandbox is given.
+func (m *monitor) keys() (lock, control *os.File) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lock, m.control
+}
+
+// mendLock takes a new lock where the file of the old one is gone: whoever comes
+// looks at the file. Another may have been faster, who takes the pod down.
+func (m *monitor) mendLock() (made bool, err error) {
+	path := lockPath(m.store, m.uid())
+	old, _ := m.keys()
+	if found, err := os.Lstat(path); err == nil {
+		if held, err := old.Stat(); err == nil && os.SameFile(found, held) {
+			return false, nil
+		}
+	}
+	defer step.Change("renew lock")()
+	lock, err := state.TryLock(path)
+	if err != nil {
+		return false, err
+	}
+	if err := m.pause.Keep("lock", lock); err != nil {
+		return false, errors.Join(err, lock.Close())
+	}
+	m.mu.Lock()
+	m.lock = lock
+	m.mu.Unlock()
+	return true, old.Close()
+}
+
+// mendControl listens at the path again where the socket is gone.
+func (m *monitor) mendControl() (made bool, err error) {
+	path := controlPath(m.store, m.uid())
+	now := identity(path)
+	if m.mender.socket == "" {
+		m.mender.socket = now // of this monitor's first look
+	}
+	if now != "" && now == m.mender.socket {
+		return false, nil
+	}
+	defer step.Change("renew control socket")()
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	control, err := listen(path)
+	if err != nil {
+		return false, fmt.Errorf("make the control socket: %w", err)
+	}
+	if err := m.pause.Keep("control", control); err != nil {
+		return false, errors.Join(err, control.Close())
+	}
+	_, old := m.keys()
+	m.mu.Lock()
+	m.control = control
+	m.mu.Unlock()
+	m.mender.socket = identity(path)
+	go m.serve(control)
+	return true, old.Close()
+}
+
+// mendContainers brings back libcontainer's state of the containers that run.
+func (m *monitor) mendContainers(context.Context) ([]string, error) {
+	var all mended
+	for _, a := range m.running() {
+		made, err := a.container.Restore()
+		all.again("the state of container "+a.name, made, err)
+	}
+	return all.result()
+}
+
+// running are the attempts whose first process has not ended.
+func (m *monitor) running() []*attempt {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []*attempt
+	for _, a := range m.attempts {
+		if a.container != nil && a.watch != nil && !a.over {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// identity tells a file from another of its path; it is empty where there is none.
+func identity(path string) string {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return ""
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprint(stat.Dev, stat.Ino, stat.Size, stat.Mtim)
+}
+
+// fileWatch hears of the removal of the files that are mended. Its
+// zero value hears nothing, as where the machine has no inotify instance left
+// (fs.inotify.max_user_instances): then the mender finds it a minute later.
+type fileWatch struct {
+	socket *os.File
+	fd     int
+}
+
+// Changes that are heard: of a directory's entries, and of an entry alone. The
+// last link of a file that is open is removed without IN_DELETE_SELF, but its
+// attributes change (inotify(7)).
+const (
+	entriesChange = unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_CLOSE_WRITE | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+	entryChange   = unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_DONT_FOLLOW
+)
+
+func (m *monitor) watchFiles(ctx context.Context) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "podrun: watch the pod's files: %v; they are looked at once in %v\n", os.NewSyscallError("inotify_init1", err), mendPeriod)
+		return
+	}
+	w := &m.mender.files
+	w.fd, w.socket = fd, os.NewFile(uintptr(fd), "inotify")
+	w.renew(m)
+	raw, err := w.socket.SyscallConn()
+	if err != nil {
+		return
+	}
+	go raw.Read(func(fd uintptr) bool { // until it is closed
+		for {
+			buf := make([]byte, 4096)
+			n, err := unix.Read(int(fd), buf)
+			if err != nil {
+				return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+			}
+			if foreign(buf[:n]) {
+				m.mender.wakeUp()
+			}
+		}
+	})
+}
+
+func (w *fileWatch) close() {
+	if w.socket != nil {
+		w.socket.Close()
+	}
+}
+
+// renew watches what is at the paths now. A file that is watched already stays so.
+func (w *fileWatch) renew(m *monitor) {
+	if w.socket == nil {
+		return
+	}
+	dirs := []string{m.store.PodDir(m.uid()), m.store.RunDir(m.uid()), m.store.RunRoot}
+	for _, a := range m.running() {
+		dirs = append(dirs, filepath.Join(m.stateDir(), a.id))
+	}
+	files := []string{m.store.ClaimPath(m.pod.Namespace, m.pod.Name)}
+	if m.address.v4.IsValid() {
+		files = append(files, filepath.Join(m.store.AddressDir(), m.uid()), filepath.Join(m.store.AddressDir(), m.address.v4.String()))
+	}
+	for _, dir := range dirs {
+		unix.InotifyAddWatch(w.fd, dir, entriesChange) // one that is not there is made by a later look
+	}
+	for _, file := range files {
+		unix.InotifyAddWatch(w.fd, file, entryChange)
+	}
+}
+
+// foreign tells whether there may be another's work among the events. What
+// podrun itself writes is a hidden file before it gets its name, but for events.
+func foreign(events []byte) bool {
+	for len(events) >= unix.SizeofInotifyEvent {
+		size := int(events[12]) | int(events[13])<<8 | int(events[14])<<16
+		end := min(unix.SizeofInotifyEvent+size, len(events))
+		name := string(bytes.TrimRight(events[unix.SizeofInotifyEvent:end], "\x00"))
+		if !strings.HasPrefix(name, ".") && name != "events.jsonl" && name != "monitor.log" {
+			return true
+		}
+		events = events[end:]
+	}
+	return false
+}

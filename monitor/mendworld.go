@@ -1,0 +1,205 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"podrun/netns"
+	"podrun/runtime"
+	"podrun/sandbox"
+	"podrun/step"
+	"podrun/volumes"
+)
+
+// mendNetwork makes rules, link, routes and sysctls of the machine again.
+func (m *monitor) mendNetwork(ctx context.Context) ([]string, error) {
+	if m.pod.Spec.HostNetwork {
+		return nil, nil
+	}
+	a, err := m.attachment()
+	if err != nil {
+		return nil, err
+	}
+	if !m.mender.watching { // before the look: nothing is missed in between
+		m.mender.watching = true
+		if err := m.host.Watch(ctx, a, m.mender.wakeUp); err != nil {
+			fmt.Fprintf(os.Stderr, "podrun: %v; it is looked at once in %v\n", err, mendPeriod)
+		}
+	}
+	missing, err := m.host.Missing(a)
+	if err != nil || len(missing) == 0 {
+		return nil, err
+	}
+	defer step.Change("mend network")()
+	anew, err := m.host.Mend(a)
+	if err == nil && anew {
+		err = m.setSysctls()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Join(missing, ", "), err)
+	}
+	return missing, nil
+}
+
+// attachment is the pod's, as connect makes it.
+func (m *monitor) attachment() (netns.Attachment, error) {
+	bandwidth, err := bandwidthOf(m.pod)
+	return netns.Attachment{
+		UID: m.uid(), Bandwidth: bandwidth, NetNS: sandbox.NamespacePath(m.pauseID, "net"),
+		Addr: m.address.v4, Addr6: m.address.v6, Ports: hostPorts(&m.pod.Spec, m.address.v6.IsValid()),
+	}, err
+}
+
+// mendMounts mounts again what the containers to come need of the pod's mount
+// namespace. Those that run have mounts of their own.
+func (m *monitor) mendMounts(context.Context) ([]string, error) {
+	if m.unbuilt || m.unmounted || m.volumes == nil {
+		return nil, nil // who mounts mounts it all
+	}
+	var all mended
+	if m.users != nil {
+		if _, err := os.Lstat(m.users.stage); err != nil {
+			// The next container would be prepared on the machine's own directory.
+			all.again("the mount of "+m.users.stage, true, m.makeStage())
+		}
+	}
+	list, err := m.volumes.Mounted()
+	if err != nil {
+		return nil, err
+	}
+	if !m.pod.Spec.HostIPC {
+		list = append(list, volumes.Mounted{Name: "/dev/shm", Path: m.shm, Lost: !volumes.IsMounted(m.shm)})
+	}
+	if m.mender.devices == nil {
+		m.mender.devices = map[string]uint64{}
+	}
+	lost := false
+	for _, v := range list {
+		if !v.Lost {
+			m.mender.devices[v.Name] = deviceOf(v.Path)
+			continue
+		}
+		lost = true
+		what := "the mount of volume " + v.Name
+		if !m.mountFromContainer(m.mender.devices[v.Name], v.Path) {
+			what += " (with nothing of what was in it: restart the containers that use it)"
+		}
+		all.again(what, true, nil)
+	}
+	if lost {
+		defer step.Change("mount volumes again")()
+		if _, _, err := m.mountAll(); err != nil { // finds what was mounted just now
+			return nil, err
+		}
+	}
+	return all.result()
+}
+
+func deviceOf(path string) uint64 {
+	var stat unix.Stat_t
+	if unix.Lstat(path, &stat) != nil {
+		return 0
+	}
+	return stat.Dev
+}
+
+// mountFromContainer mounts a file system again that a container still has: it
+// holds what was written there. Ids that are mapped for a pod's users would be
+// mapped twice.
+func (m *monitor) mountFromContainer(device uint64, target string) bool {
+	if device == 0 || m.users != nil {
+		return false
+	}
+	for _, a := range m.running() {
+		tree := treeOf(a.container.PID(), device)
+		if tree < 0 {
+			continue
+		}
+		defer unix.Close(tree)
+		// The container's mount may be read-only, by its volumeMount.
+		unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE})
+		if unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// treeOf returns a copy of the mount of a device's whole file system in the mount
+// namespace of a process, or -1. What the container has under the name
+// meanwhile is told by the device.
+func treeOf(pid int, device uint64) int {
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	if err != nil {
+		return -1
+	}
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+	if err != nil {
+		return -1
+	}
+	defer ns.Close()
+	number := fmt.Sprintf("%d:%d", unix.Major(device), unix.Minor(device))
+	tree := -1
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 || fields[2] != number || fields[3] != "/" {
+			continue
+		}
+		sandbox.InMounts(ns, func() (err error) {
+			tree, err = unix.OpenTree(unix.AT_FDCWD, unescape(fields[4]), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+			return err
+		})
+		var stat unix.Stat_t
+		if tree >= 0 && unix.Fstat(tree, &stat) == nil && stat.Dev == device {
+			return tree
+		}
+		if tree >= 0 {
+			unix.Close(tree)
+			tree = -1
+		}
+	}
+	return -1
+}
+
+// mendCgroup makes the pod's cgroup again where somebody has removed it while no
+// container was in it: the next one would be without the pod's limits.
+func (m *monitor) mendCgroup(context.Context) ([]string, error) {
+	path := sandbox.PodPath(m.store.Instance, m.uid())
+	now := sandbox.CountCgroup(path)
+	if now >= m.mender.groups {
+		m.mender.groups = now
+		return nil, nil
+	}
+	r := runtime.PodResources(m.current())
+	if err := m.limitPIDs(r); err != nil {
+		return nil, err
+	}
+	if _, err := sandbox.NewCgroup(path, r); err != nil {
+		return nil, err
+	}
+	return []string{"the pod's cgroup"}, nil
+}
+
+// watchMounts calls changed whenever the mount table of the pod's mount namespace
+// does, until ctx ends: the kernel wakes those who poll it (proc_pid_mountinfo(5)).
+func (m *monitor) watchMounts(ctx context.Context, changed func()) {
+	table, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return
+	}
+	defer table.Close()
+	raw, err := table.SyscallConn()
+	if err != nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { table.Close() })
+	defer stop()
+	raw.Read(func(uintptr) bool {
+		changed()
+		return false
+	})
+}
