@@ -19,7 +19,7 @@ import (
 // The mender of a pod that runs notices what somebody else has removed or changed
 // of it, and makes it again: firewall rules, link and routes, the record, claims,
 // lock and control socket, mounts, libcontainer's state. It is woken by the kernel
-// (netlink, inotify, the poll of the mount table) and looks by itself once a
+// (netlink, inotify, the poll of the mount table) and looks by itself twice a
 // minute for what the kernel tells nobody. Every look is the same, and changes
 // nothing where nothing is missing.
 
@@ -28,12 +28,13 @@ const (
 	// happens on the way up is mended by build.
 	mendDelay = time.Second
 	// mendPeriod is the time between looks that nobody has asked for.
-	mendPeriod = time.Minute
-	// mendGap lets the rest of what somebody does happen first (an rm -r). It
-	// doubles while there is something to mend each time: two who do not agree
-	// what the machine should be like are not to fight for its processors.
-	mendGap     = 10 * time.Millisecond
-	lastMendGap = 10 * time.Second
+	mendPeriod = 30 * time.Second
+	// mendGap lets the rest of what somebody does happen first (an rm -r).
+	mendGap = 10 * time.Millisecond
+	// Two who do not agree what the machine should be like are not to fight for its
+	// processors: after fightRepairs in a row there is one every fightGap.
+	fightRepairs = 40
+	fightGap     = 10 * time.Second
 )
 
 type mender struct {
@@ -76,12 +77,11 @@ func (m *monitor) keepWhole(ctx context.Context) {
 	go m.watchMounts(ctx, g.wakeUp)
 	m.watchFiles(ctx)
 	defer g.files.close()
-	gap := mendGap
+	var fight fight
 	for {
+		gap := mendGap
 		if m.look(ctx) {
-			gap = min(2*gap, lastMendGap)
-		} else {
-			gap = mendGap
+			gap = fight.round(time.Now())
 		}
 		next.Reset(mendPeriod)
 		select {
@@ -100,6 +100,24 @@ func (m *monitor) keepWhole(ctx context.Context) {
 		default:
 		}
 	}
+}
+
+// fight counts repairs. One is forgotten every fightGap.
+type fight struct {
+	rounds int
+	since  time.Time
+}
+
+// round is a repair; the next look is to be so much later.
+func (f *fight) round(now time.Time) time.Duration {
+	if forgotten := int(now.Sub(f.since) / fightGap); forgotten > 0 {
+		f.rounds, f.since = max(0, f.rounds-forgotten), now
+	}
+	if f.rounds < fightRepairs {
+		f.rounds++
+		return mendGap
+	}
+	return fightGap
 }
 
 // look mends what is missing, and tells whether anything was. Nothing is done

@@ -116,7 +116,9 @@ func (m *monitor) mendRunDir(context.Context) ([]string, error) {
 	if err := os.MkdirAll(m.store.RunDir(m.uid()), 0o700); err != nil {
 		return nil, err
 	}
-	made, err := m.mendLock()
+	made, err := m.mendLog()
+	all.again("the monitor's log", made, err)
+	made, err = m.mendLock()
 	all.again("the pod's lock", made, err)
 	made, err = m.mendControl()
 	all.again("the control socket", made, err)
@@ -125,6 +127,20 @@ func (m *monitor) mendRunDir(context.Context) ([]string, error) {
 		all.again("the claim of the pod's address", made, err)
 	}
 	return all.result()
+}
+
+// mendLog goes on writing to a log that can be found.
+func (m *monitor) mendLog() (made bool, err error) {
+	path := logFile(m.store, m.uid())
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	log, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer log.Close()
+	return true, os.NewSyscallError("dup3", unix.Dup3(int(log.Fd()), unix.Stderr, 0))
 }
 
 // keys are what the next sandbox is given.
@@ -226,7 +242,7 @@ func identity(path string) string {
 
 // fileWatch hears of the removal of the files that are mended. Its
 // zero value hears nothing, as where the machine has no inotify instance left
-// (fs.inotify.max_user_instances): then the mender finds it a minute later.
+// (fs.inotify.max_user_instances): then the mender finds it half a minute later.
 type fileWatch struct {
 	socket *os.File
 	fd     int
@@ -301,7 +317,7 @@ func foreign(events []byte) bool {
 		size := int(events[12]) | int(events[13])<<8 | int(events[14])<<16
 		end := min(unix.SizeofInotifyEvent+size, len(events))
 		name := string(bytes.TrimRight(events[unix.SizeofInotifyEvent:end], "\x00"))
-		if !strings.HasPrefix(name, ".") && name != "events.jsonl" && name != "monitor.log" {
+		if !strings.HasPrefix(name, ".") && name != "events.jsonl" {
 			return true
 		}
 		events = events[end:]

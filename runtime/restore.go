@@ -37,7 +37,10 @@ func (c *Container) Restore() (restored bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("restore the state of container %s: %w", c.lc.ID(), err)
 	}
-	if err := os.MkdirAll(c.dir, 0o711); err != nil {
+	if err := os.MkdirAll(filepath.Dir(c.dir), 0o700); err != nil {
+		return false, err
+	}
+	if err := os.Mkdir(c.dir, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
 		return false, err
 	}
 	for name, content := range map[string][]byte{
