@@ -186,8 +186,6 @@ type fault struct {
 	mended func(*hand) bool
 }
 
-func (h *hand) file(format string, args ...any) string { return fmt.Sprintf(format, args...) }
-
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
