@@ -11,7 +11,7 @@ import (
 
 // floors are those of docs/architecture.md: a room knows those below it only.
 var floors = map[string]int{
-	"cli": 5, "monitor": 4, "pod": 3,
+	"cli": 6, "audit": 5, "monitor": 4, "pod": 3,
 	"sandbox": 2, "runtime": 2, "netns": 2, "volumes": 2, "image": 2, "logs": 2, "probe": 2,
 	"manifest": 1, "dns": 1, "firewall": 1, "claims": 1, "state": 1, "thread": 0, "tree": 0, "step": -1,
 }

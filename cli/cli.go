@@ -189,7 +189,7 @@ func newProgram(a *app) *cli.App {
 func commands(a *app) []*cli.Command {
 	all := []*cli.Command{
 		upCommand(a), psCommand(a), describeCommand(a), eventsCommand(a), logsCommand(a), execCommand(a), attachCommand(a), debugCommand(a), conditionCommand(a), downCommand(a), suspendCommand(a), resumeCommand(a), installServiceCommand(a),
-		getCommand(a), validateCommand(a), explainCommand(a), imageCommand(a), volumeCommand(a), versionCommand(a), monitorCommand(a),
+		getCommand(a), validateCommand(a), explainCommand(a), imageCommand(a), volumeCommand(a), systemCommand(a), versionCommand(a), monitorCommand(a),
 	}
 	for _, c := range all {
 		settle(c)

@@ -342,12 +342,17 @@ func unusedVolumes(s *state.Store, namespace string) ([]state.Volume, error) {
 	return slices.DeleteFunc(list, func(v state.Volume) bool { return len(users[v]) > 0 }), err
 }
 
-// confirmPrune names the volumes and asks. Anything but yes is an error.
+// confirmPrune names the volumes and asks.
 func (a *app) confirmPrune(list []state.Volume) error {
 	for _, v := range list {
 		a.notef("%s/%s\n", v.Namespace, v.Name)
 	}
-	a.notef("Remove these volumes with their data? [y/N] ")
+	return a.confirm("Remove these volumes with their data? [y/N] ")
+}
+
+// confirm asks. Anything but yes is an error.
+func (a *app) confirm(question string) error {
+	a.notef("%s", question)
 	var answer string
 	if a.In != nil {
 		line, err := bufio.NewReader(a.In).ReadString('\n')

@@ -42,6 +42,14 @@ func Lacks(pod *v1.Pod, have References) bool {
 	return lacks
 }
 
+// Lacking tells in words what a Pod refers to that is not optional and not there.
+func Lacking(pod *v1.Pod, have References) []string {
+	var list []string
+	g := gatherer{namespace: pod.Namespace, have: have, complain: func(at *field.Path, text string) { list = append(list, at.String()+": "+text) }}
+	g.spec(&pod.Spec)
+	return list
+}
+
 // over is the kept objects with those of the sources in their places.
 func over[T any, P interface {
 	*T

@@ -41,6 +41,7 @@ func (m *monitor) build() error {
 	var g errgroup.Group
 	g.Go(m.mountPresent)
 	g.Go(m.writeFiles)
+	g.Go(m.markLogs)
 	g.Go(m.sharePIDs)
 	g.Go(m.makeStage)
 	return g.Wait()

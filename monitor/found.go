@@ -142,6 +142,13 @@ func FindByName(s *state.Store, namespace, name string) (*Found, error) {
 	return Find(s, state.Ref{Namespace: namespace, Name: name, UID: uid})
 }
 
+// Kept tells whether anybody has a pod's lock: its pause and monitor, or who makes
+// or removes it.
+func Kept(s *state.Store, uid string) (bool, error) { return state.Locked(lockPath(s, uid)) }
+
+// Lock takes the lock of a pod that nobody keeps; else the error is state.ErrLocked.
+func Lock(s *state.Store, uid string) (*os.File, error) { return keep(s, uid) }
+
 // Keepers is held as long as pause or monitor of a pod lives. It is opened before
 // they are asked to end: they remove its file, and take a moment more to be gone.
 func Keepers(s *state.Store, uid string) (*state.Held, error) {

@@ -101,6 +101,9 @@ func (t Teardown) All() error {
 	if err := removeAll(t.Store.RunDir(t.Ref.UID)); err != nil {
 		return fmt.Errorf("remove the run directory: %w", err)
 	}
+	if t.Ref.Name == "" {
+		return nil // nobody knows it, and so it has none
+	}
 	return t.Store.Release(t.Ref.Namespace, t.Ref.Name, t.Ref.UID)
 }
 

@@ -48,6 +48,11 @@ func (s *Store) objectDir(namespace string, o Object) string {
 	return filepath.Join(s.objectsDir(), namespace, objectKind(o))
 }
 
+// ObjectPath is the file of the kept object of o's kind and name.
+func (s *Store) ObjectPath(namespace, name string, o Object) string {
+	return filepath.Join(s.objectDir(namespace, o), name)
+}
+
 // LockObjects waits for its turn to change kept objects. The caller has it until
 // it closes the file. Readers need no lock: an object changes in one step.
 func (s *Store) LockObjects() (*os.File, error) {
