@@ -194,7 +194,7 @@ func exists(path string) bool {
 // removal is the fault of a removed file, which is there again.
 func removal(name string, path func(*hand) string) fault {
 	return fault{"rm " + name,
-		func(h *hand) { h.sh("rm -r %s", path(h)) },
+		func(h *hand) { h.sh("rm -rf %s || true", path(h)) },
 		func(h *hand) bool { return exists(path(h)) }}
 }
 
@@ -266,12 +266,12 @@ var recordFaults = []fault{
 	removal("the control socket", func(h *hand) string { return h.runFile("control") }),
 	removal("the state of a container", func(h *hand) string { return h.runFile("containers/web.0/state.json") }),
 	removal("the states of all containers", func(h *hand) string { return h.runFile("containers") + "/web.0" }),
-	{"rm -r of the run directory", func(h *hand) { h.sh("rm -r %s", h.Store.RunDir(h.uid)) },
+	{"rm -r of the run directory", func(h *hand) { h.sh("rm -rf %s || true", h.Store.RunDir(h.uid)) },
 		func(h *hand) bool {
 			return exists(h.runFile("control")) && exists(h.runFile("containers/main.0/state.json"))
 		}},
 	removal("the claim of the address", func(h *hand) string { return filepath.Join(h.Store.AddressDir(), h.ip) }),
-	{"rm -r of the run root", func(h *hand) { h.sh("rm -r %s", h.Store.RunRoot) }, func(h *hand) bool {
+	{"rm -r of the run root", func(h *hand) { h.sh("rm -rf %s || true", h.Store.RunRoot) }, func(h *hand) bool {
 		return exists(h.runFile("control")) && exists(h.runFile("containers/main.0/state.json")) && exists(filepath.Join(h.Store.AddressDir(), h.ip))
 	}},
 	{"umount of a memory volume", func(h *hand) { h.umount(h.podFile("volumes/cache")) },
