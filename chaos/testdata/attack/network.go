@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,9 +14,11 @@ import (
 // connect tries to reach addresses: tcp, udp (where only an answer counts), unix (with
 // @ for the abstract ones).
 func connect(args []string) error {
+	var all sync.WaitGroup
 	for _, address := range args[1:] {
-		fmt.Println(address, result(reach(args[0], address)))
+		all.Go(func() { fmt.Println(address, result(reach(args[0], address))) })
 	}
+	all.Wait()
 	return nil
 }
 
