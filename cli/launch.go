@@ -31,7 +31,20 @@ type launch struct {
 	keepers *state.Held
 }
 
+// errLost is of a pod that was kept when it was found, and is not any more.
+var errLost = errors.New("has lost its sandbox")
+
 func (l *launch) run(ctx context.Context) error {
+	err := l.try(ctx)
+	if errors.Is(err, errLost) && l.change == nil {
+		l.kept, l.again = false, true
+		err = l.try(ctx)
+	}
+	return err
+}
+
+// try starts what there is to start, and waits.
+func (l *launch) try(ctx context.Context) error {
 	pause, err := l.start(ctx)
 	if err != nil {
 		return err
@@ -232,6 +245,9 @@ func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 		l.completed()
 	case failed:
 		line.clear()
+		if l.takenDown() {
+			return v, l.taken()
+		}
 		if !l.options.attach {
 			return v, l.failure(u.Status)
 		}
@@ -333,8 +349,11 @@ func (l *launch) abandoned(pause *sandbox.Pause) error {
 		l.completed()
 		return nil
 	}
+	if l.takenDown() {
+		return l.taken()
+	}
 	if l.kept {
-		return fmt.Errorf("pod %s has lost its sandbox: 'podrun up' again starts it", l.name())
+		return fmt.Errorf("pod %s %w: 'podrun up' again starts it", l.name(), errLost)
 	}
 	cause := errors.New("its sandbox ended")
 	if pause != nil {
@@ -353,6 +372,16 @@ func (l *launch) abandoned(pause *sandbox.Pause) error {
 		return fmt.Errorf("pod %s has lost its sandbox (%w): 'podrun up' again starts it", l.name(), cause)
 	}
 	return errors.Join(fmt.Errorf("pod %s cannot be made: %w", l.name(), cause), l.cleanUp())
+}
+
+// takenDown: another podrun has asked the pod to end for good.
+func (l *launch) takenDown() bool {
+	var s monitor.Status
+	return l.store.ReadStatus(l.record.UID(), &s) == nil && s.Removing()
+}
+
+func (l *launch) taken() error {
+	return fmt.Errorf("pod %s is being taken down by another podrun", l.name())
 }
 
 // interrupted takes the pod down again: Ctrl-C during up leaves nothing of what up

@@ -31,12 +31,15 @@ func (s *state) intend(a action, now time.Time) {
 		c.Made, c.Replaced = c.spec.Image, false
 		c.Resources = c.spec.Resources.DeepCopy()
 		c.NotBefore = Deadline{}
-		c.asked, c.killAgain, c.residue = time.Time{}, time.Time{}, nil
+		c.asked, c.Asked, c.killAgain, c.residue = false, time.Time{}, time.Time{}, nil
 		c.stopping, c.Stopped = false, false
 	case actStart:
 		c.Stage, c.flight = stageStarting, true
 	case actTerminate:
-		c.asked = now
+		c.asked = true
+		if c.Asked.IsZero() {
+			c.Asked = now
+		}
 	case actKill:
 		c.killing, c.killAgain = true, now.Add(killRetry)
 	case actRemove:

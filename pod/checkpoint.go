@@ -81,11 +81,11 @@ type Record struct {
 	// Resources are those in force for the container, or for its next attempt.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
 	StartedAt time.Time                `json:"startedAt,omitzero"`
-	// Probes are where the probes of the running attempt stand, by name, and
-	// ProbedFrom is when its probes began. WasReady: it was once.
-	Probes     map[string]ProbeCount `json:"probes,omitempty"`
-	ProbedFrom time.Time             `json:"probedFrom,omitzero"`
-	WasReady   bool                  `json:"wasReady,omitempty"`
+	// Probes are where the probes of the running attempt stand, and ProbedFrom is
+	// when it began to be probed. WasReady: it was once.
+	Probes     []ProbeCount `json:"probes,omitempty"`
+	ProbedFrom time.Time    `json:"probedFrom,omitzero"`
+	WasReady   bool         `json:"wasReady,omitempty"`
 	// Started: the startup probe succeeded, or there is none.
 	Started bool `json:"started,omitempty"`
 	// Ready is the last verdict of the readiness probe, or Started without one.
@@ -111,6 +111,8 @@ type Record struct {
 	// that one did.
 	Kill        *Deadline `json:"kill,omitempty"`
 	ProbeKilled bool      `json:"probeKilled,omitempty"`
+	// Asked is when the stop signal was sent to the attempt in hand.
+	Asked time.Time `json:"asked,omitzero"`
 	// PostStart is how far the hook of the attempt in hand is, HookError why it
 	// failed. Stopped: the preStop hook is over.
 	PostStart hookStage `json:"postStart,omitempty"`
@@ -127,8 +129,11 @@ type Record struct {
 // ProbeCount is how many times in a row a probe had the same verdict, as far as
 // that counts.
 type ProbeCount struct {
-	Good bool `json:"good,omitempty"`
-	Run  int  `json:"run"`
+	Probe string `json:"probe"`
+	Good  bool   `json:"good,omitempty"`
+	Run   int    `json:"run"`
+	// At is when the one was asked for that was counted last.
+	At time.Time `json:"at"`
 }
 
 // Waiting is why a container waits, and since when.
@@ -213,6 +218,7 @@ func (s *state) resume(p *Checkpoint, alive map[string]int, now time.Time) {
 			f.At = onClock(f.At, now)
 			c.Failure = &f
 		}
+		c.Asked = onClock(r.Asked, now)
 		c.FinishedAt, c.ProbedFrom = onClock(r.FinishedAt, now), onClock(r.ProbedFrom, now)
 		c.Crash.Updated, c.Pull.Updated = onClock(r.Crash.Updated, now), onClock(r.Pull.Updated, now)
 		attempt, found := alive[r.Name]

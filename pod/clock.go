@@ -1,6 +1,9 @@
 package pod
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The wall clock may be set by hours at any time, and no wait of a pod may become
 // longer or shorter by it (a kubelet's does: it compares with times of the API).
@@ -30,10 +33,10 @@ func (p *Checkpoint) Shift(by time.Duration) {
 // set since they were noted.
 func (p Checkpoint) at(now time.Time) Checkpoint {
 	p.Stop, p.Ending = clone(p.Stop), clone(p.Ending)
-	p.Containers = append([]Record(nil), p.Containers...)
+	p.Containers = slices.Clone(p.Containers)
 	for i := range p.Containers {
 		r := &p.Containers[i]
-		r.Kill, r.Failure = clone(r.Kill), clone(r.Failure)
+		r.Kill, r.Failure, r.Probes = clone(r.Kill), clone(r.Failure), slices.Clone(r.Probes)
 	}
 	for _, t := range p.moments() {
 		*t = now.Round(0).Add(t.Sub(now))
@@ -60,7 +63,10 @@ func (p *Checkpoint) moments() []*time.Time {
 	}
 	for i := range p.Containers {
 		r := &p.Containers[i]
-		all = append(all, &r.NotBefore.At, &r.ProbedFrom, &r.FinishedAt, &r.Crash.Updated, &r.Pull.Updated)
+		all = append(all, &r.NotBefore.At, &r.Asked, &r.ProbedFrom, &r.FinishedAt, &r.Crash.Updated, &r.Pull.Updated)
+		for j := range r.Probes {
+			all = append(all, &r.Probes[j].At)
+		}
 		if r.Kill != nil {
 			all = append(all, &r.Kill.At)
 		}

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -36,6 +37,8 @@ type probeState struct {
 	quiet bool          // the one under way is an extra one: its failure is not told or counted
 	good  bool          // the last verdict
 	run   int           // how many times in a row
+	asked time.Time     // when the one under way was
+	count time.Time     // when the one was that was counted last
 }
 
 func (c *container) probeSpec(k probeKind) *v1.Probe {
@@ -74,17 +77,13 @@ func (c *container) resumeProbes(now time.Time) {
 		if spec == nil {
 			continue
 		}
-		tick := c.firstProbe(spec, now)
-		begun := !now.Before(c.ProbedFrom.Add(seconds(spec.InitialDelaySeconds, 0)))
-		if begun {
-			period := seconds(spec.PeriodSeconds, 10)
-			since := now.Sub(c.ProbedFrom) - seconds(spec.InitialDelaySeconds, 0)
-			tick = now.Add(period - since%period)
+		p := probeState{tick: c.firstProbe(spec, now)}
+		begun := !p.tick.After(now)
+		if i := slices.IndexFunc(c.Probes, func(n ProbeCount) bool { return n.Probe == k.name() }); i >= 0 {
+			p.good, p.run, p.count = c.Probes[i].Good, c.Probes[i].Run, onClock(c.Probes[i].At, now)
+			p.tick = p.after(spec, now)
 		}
-		p := probeState{at: tick, tick: tick}
-		if count, found := c.Probes[k.name()]; found {
-			p.good, p.run = count.Good, count.Run
-		}
+		p.at = p.tick
 		if begun && !c.WasReady && k != livenessProbe {
 			p.at = now
 		}
@@ -92,18 +91,33 @@ func (c *container) resumeProbes(now time.Time) {
 	}
 }
 
+// justMissed is about how long a pod may have been without a monitor.
+const justMissed = time.Second
+
+// after is when a probe is due that was counted before. Where the next verdict
+// counts it is a period after the last that did. Else only when it has come to
+// that is stored: it goes on at the times that follow from this, with one that may
+// just have been missed.
+func (p *probeState) after(spec *v1.Probe, now time.Time) time.Time {
+	period := seconds(spec.PeriodSeconds, 10)
+	if p.run < p.threshold(spec, p.good) {
+		return Deadline{At: p.count.Add(period), Length: period}.resume(now).At
+	}
+	late := now.Sub(p.count) % period
+	if late < min(justMissed, period/2) {
+		return now
+	}
+	return now.Add(period - late)
+}
+
 // counts are those that a checkpoint keeps; nil where there is nothing to tell.
-func (c *container) counts() map[string]ProbeCount {
+func (c *container) counts() (counts []ProbeCount) {
 	if c.Stage != stageRunning {
 		return nil
 	}
-	var counts map[string]ProbeCount
 	for k := range probeKinds {
 		if p := c.probes[k]; p.run > 0 && c.probeSpec(k) != nil {
-			if counts == nil {
-				counts = map[string]ProbeCount{}
-			}
-			counts[k.name()] = ProbeCount{Good: p.good, Run: p.run}
+			counts = append(counts, ProbeCount{Probe: k.name(), Good: p.good, Run: p.run, At: p.count})
 		}
 	}
 	return counts
@@ -134,7 +148,7 @@ func (s *state) planProbes(p *plan, c *container, now time.Time) {
 
 // begin notes that an attempt is made now.
 func (p *probeState) begin(spec *v1.Probe, now time.Time) {
-	p.busy = true
+	p.busy, p.asked = true, now
 	p.quiet = now.Before(p.tick)
 	if !p.quiet {
 		p.tick = now.Add(seconds(spec.PeriodSeconds, 10))
@@ -143,17 +157,23 @@ func (p *probeState) begin(spec *v1.Probe, now time.Time) {
 }
 
 // verdict counts a result and reports whether as many in a row came as the
-// threshold asks for.
+// threshold asks for. What counts no more is not stored.
 func (p *probeState) verdict(spec *v1.Probe, good bool) bool {
 	if p.run == 0 || p.good != good {
 		p.good, p.run = good, 0
 	}
-	threshold := int(max(spec.FailureThreshold, 1))
-	if good {
-		threshold = int(max(spec.SuccessThreshold, 1))
+	threshold := p.threshold(spec, good)
+	if p.run < threshold {
+		p.run, p.count = p.run+1, p.asked
 	}
-	p.run = min(p.run+1, threshold) // what counts no more need not be stored
 	return p.run == threshold
+}
+
+func (p *probeState) threshold(spec *v1.Probe, good bool) int {
+	if good {
+		return int(max(spec.SuccessThreshold, 1))
+	}
+	return int(max(spec.FailureThreshold, 1))
 }
 
 // hurry brings the next attempt forward while a container that has just started

@@ -73,10 +73,10 @@ type container struct {
 	removals  int       // failed ones in a row
 	remove    time.Time // when to try the next one
 
-	asked     time.Time // when the stop signal was sent
-	stopping  bool      // the preStop hook was called
-	abandoned bool      // the postStart hook was told to give up
-	killing   bool      // SIGKILL is being sent
+	asked     bool // in this life: one that died may not have come to it
+	stopping  bool // the preStop hook was called
+	abandoned bool // the postStart hook was told to give up
+	killing   bool // SIGKILL is being sent
 	killAgain time.Time
 
 	probes [probeKinds]probeState

@@ -89,22 +89,24 @@ func (s *state) planEnd(p *plan, c *container, now time.Time) {
 	switch {
 	case end.Length == 0:
 		s.planKill(p, c, now)
-	case !c.asked.IsZero():
-		kill := c.asked.Add(minGracePeriod)
-		if end.At.After(kill) {
-			kill = end.At
-		}
-		if now.Before(kill) {
-			p.wakeAt(kill)
-			return
-		}
+	case !c.Asked.IsZero() && !now.Before(killTime(c, end)):
 		s.planKill(p, c, now)
+	case c.asked:
+		p.wakeAt(killTime(c, end))
 	case s.hookBeforeEnd(p, c, end, now):
 	case s.turn(c) || end.passed(now):
 		p.do(actTerminate, c)
 	default:
 		p.wakeAt(end.At)
 	}
+}
+
+// killTime is when a container that was asked to end is killed.
+func killTime(c *container, end Deadline) time.Time {
+	if kill := c.Asked.Add(minGracePeriod); kill.After(end.At) {
+		return kill
+	}
+	return end.At
 }
 
 // planKill kills the container, again and again until it has ended.
