@@ -67,10 +67,13 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done || exit 1; \
 	done
 
-# One run takes half a minute, and once the download of qemu and a kernel.
-test-vm: build ## test under a Debian kernel with cgroup v2, in qemu
+# Once it downloads qemu, a kernel and a small Debian with systemd. VMTEST is
+# what to test: flags and names of vmtest's tests, all when it is empty.
+VMTEST :=
+test-vm: build ## test under Debian's kernel with cgroup v2, in qemu
 	@.ci/need vm
-	@vmtest/run
+	@vmtest/fetch
+	TAGS='$(TAGS)' go run -tags '$(TAGS)' ./vmtest $(VMTEST)
 
 clean: ## remove what was built
 	rm -rf bin .cache

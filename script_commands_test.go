@@ -88,7 +88,7 @@ func poll(ts *testscript.TestScript, timeout string, done func() bool) {
 	limit, err := time.ParseDuration(timeout)
 	ts.Check(err)
 	for start := time.Now(); !done(); time.Sleep(retryInterval) {
-		if time.Since(start) > limit {
+		if time.Since(start) > ground.Patience(limit) {
 			ts.Fatalf("not within %s", timeout)
 		}
 	}
@@ -104,7 +104,7 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 // httpGet URL prints the body; with ! the server must not answer.
 func httpGet(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, len(args) == 1, "[!] httpget URL")
-	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: ground.Patience(3 * time.Second), Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(args[0])
 	if neg {
 		if err == nil {

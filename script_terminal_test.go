@@ -13,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"podrun/ground"
 )
 
 // openTerminal makes a pseudo terminal: the user's side and the program's.
@@ -163,7 +165,7 @@ func follow(line string, user *os.File, shown *screen) error {
 		return err
 	case "expect":
 		for start := time.Now(); !shown.expect(rest); time.Sleep(10 * time.Millisecond) {
-			if time.Since(start) > 10*time.Second {
+			if time.Since(start) > ground.Patience(10*time.Second) {
 				return fmt.Errorf("%q is not shown", rest)
 			}
 		}

@@ -19,14 +19,16 @@ import (
 // of its pods is left.
 
 // parallel is how many scripts run at once: they mostly wait, so there may be
-// more of them than processors.
+// more of them than processors, except where these are emulated.
 const parallel = 4
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if ground.Patience(1) == 1 {
+		if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 	os.Exit(ground.Main(m))
 }
@@ -37,16 +39,25 @@ type place struct {
 	registry *fakeRegistry // the last that was started
 }
 
-// condition is what a script may ask of the machine: [sctp].
+// condition is what a script may ask of the machine: [sctp], and [idmaptmpfs].
 func condition(name string) (bool, error) {
-	if name != "sctp" {
-		return false, fmt.Errorf("unknown condition %q", name)
+	switch name {
+	case "sctp":
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
+		if err != nil {
+			return false, nil
+		}
+		return true, unix.Close(fd)
+	case "idmaptmpfs": // from Linux 6.3 on (mount_setattr(2))
+		var name unix.Utsname
+		if err := unix.Uname(&name); err != nil {
+			return false, err
+		}
+		var major, minor int
+		_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+		return major > 6 || major == 6 && minor >= 3, err
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
-	if err != nil {
-		return false, nil
-	}
-	return true, unix.Close(fd)
+	return false, fmt.Errorf("unknown condition %q", name)
 }
 
 type placeKey struct{}

@@ -71,11 +71,14 @@ func Make(binary string) (*Ground, error) {
 		if err := g.prepare(n, binary); err != nil {
 			return nil, err
 		}
-		if left, err := g.Host.Leftovers(); err != nil || len(left) > 0 {
-			lock.Close()
-			continue
+		left, err := g.Host.Leftovers()
+		if err == nil && len(left) == 0 {
+			return g, nil
 		}
-		return g, nil
+		lock.Close()
+		if err = errors.Join(err, os.RemoveAll(g.Dir)); err != nil {
+			return nil, err
+		}
 	}
 	return nil, fmt.Errorf("all of the subnets "+subnets+" are in use", 0)
 }
@@ -109,16 +112,12 @@ func (g *Ground) prepare(n int, binary string) error {
 
 // Environment is what the ground's commands see of it.
 func (g *Ground) Environment() []string {
-	vars := []string{
+	return []string{
 		"PODRUN_ROOT=" + g.Store.Root, "PODRUN_RUN_ROOT=" + g.Store.RunRoot, "PODRUN_LOG_DIR=" + g.Store.LogDir,
 		"PODRUN_SUBNET=" + g.Host.Subnet.String(), "PODRUN_SUBNET6=" + g.Host.Subnet6.String(), "PODRUN_LINK_PREFIX=" + g.Host.LinkPrefix,
 		"INSTANCE=" + g.Store.Instance, "ROOTFS=" + Suite.Rootfs, "PEER=" + Suite.Peer,
 		"PATH=" + filepath.Dir(g.Binary) + ":" + Suite.Dir + ":" + os.Getenv("PATH"),
 	}
-	if options, ok := os.LookupEnv("GORACE"); ok { // of a binary that looks for races
-		vars = append(vars, "GORACE="+options)
-	}
-	return vars
 }
 
 // Close ends what a failed test left running, looks for what is left, and
@@ -153,8 +152,8 @@ func (g *Ground) UID(pod string) (string, error) {
 	return g.Store.Lookup(namespace, name)
 }
 
-// patience is how long a command may take that should not hang.
-const patience = 2 * time.Minute
+// hanging is what a command does that takes longer.
+const hanging = 2 * time.Minute
 
 // Result is what a command has come to.
 type Result struct {
@@ -190,12 +189,12 @@ func (g *Ground) Run(args ...string) Result {
 	return r
 }
 
-// start runs a command and kills it when patience is over.
+// start runs a command and kills it when it hangs.
 func start(cmd *exec.Cmd) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience(hanging))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
 		if ctx.Err() == context.DeadlineExceeded {
@@ -229,7 +228,7 @@ func (g *Ground) Write(t testing.TB, name, content string) string {
 func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for start := time.Now(); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Since(start) > 30*time.Second {
+		if time.Since(start) > Patience(30*time.Second) {
 			t.Fatalf("waited half a minute for: %s", what)
 		}
 	}

@@ -78,14 +78,24 @@ func AddFile(w *tar.Writer, name, content string, mode int64) error {
 	return err
 }
 
-// packPeer builds the program of testdata/peer and writes the tar of an image
-// that holds it and nothing else.
-func packPeer() error {
+// findPeer returns where the program is: in the suite's directory, which commands have
+// in their PATH.
+func findPeer() (string, error) {
 	program := filepath.Join(Suite.Dir, "peer")
+	if made := os.Getenv(peerVariable); made != "" {
+		return program, os.Symlink(made, program)
+	}
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./testdata/peer")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Dir = Suite.module
-	if err := combined(cmd); err != nil {
+	return program, combined(cmd)
+}
+
+// packPeer builds the program of testdata/peer and writes the tar of an image
+// that holds it and nothing else.
+func packPeer() error {
+	program, err := findPeer()
+	if err != nil {
 		return err
 	}
 	content, err := os.ReadFile(program)

@@ -15,6 +15,7 @@ import (
 const (
 	buildTags      = "seccomp netgo osusergo urfave_cli_no_docs"
 	binaryVariable = "PODRUN_TEST_BINARY" // a static binary to test instead of a new one
+	peerVariable   = "PODRUN_TEST_PEER"   // testdata/peer as a program, where there is no go to build it
 )
 
 // Suite is what the grounds of one test binary share.

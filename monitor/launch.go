@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -167,7 +166,7 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	if !r.Pod.Spec.HostNetwork {
 		c.Hostname = hostname(r.Pod)
 	}
-	users, err := reserveUsers(s, r)
+	users, err := reserveUsers(s, r.Pod)
 	if err != nil {
 		return nil, err
 	}
@@ -178,19 +177,15 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	return sandbox.Start(c)
 }
 
-// inherited are the variables that a pull of the monitor needs: where programs
-// and credentials are, and how the registry is reached.
-var inherited = []string{
-	"PATH", "HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR",
-	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ",
-}
-
-// environment is the monitor's part of that of the command line.
+// environment is what a pull of the monitor needs: where programs and
+// credentials are, and how the registry is reached.
 func environment(own []string) []string {
 	var kept []string
 	for _, entry := range own {
 		name, _, _ := strings.Cut(entry, "=")
-		if slices.Contains(inherited, strings.ToUpper(name)) {
+		switch strings.ToUpper(name) {
+		case "PATH", "HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR",
+			"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ":
 			kept = append(kept, entry)
 		}
 	}

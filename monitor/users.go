@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
 
 	"podrun/image"
 	"podrun/runtime"
@@ -18,12 +19,14 @@ import (
 	"podrun/volumes"
 )
 
-// podUsers is a user namespace of the pod's own (hostUsers: false, or --userns=auto).
+// podUsers is a user namespace of the pod's own (hostUsers: false).
 type podUsers struct {
 	first     int      // the machine's id that is root there
 	namespace *os.File // kept by pause
 	stage     string   // where the root file systems are mounted
 }
+
+func hasOwnUsers(p *v1.Pod) bool { return p.Spec.HostUsers != nil && !*p.Spec.HostUsers }
 
 // usersFile holds the first of the pod's ids, so that it has the same in every
 // sandbox.
@@ -32,11 +35,11 @@ func usersFile(s *state.Store, uid string) string { return filepath.Join(s.PodDi
 // reserveUsers takes ids for the sandbox that is about to be made: those of the
 // last one, unless another pod has them meanwhile. It returns nil for a pod with
 // the machine's users.
-func reserveUsers(s *state.Store, r *state.Record) (*sandbox.Users, error) {
-	if !hasOwnUsers(r) {
+func reserveUsers(s *state.Store, p *v1.Pod) (*sandbox.Users, error) {
+	if !hasOwnUsers(p) {
 		return nil, nil
 	}
-	file := usersFile(s, r.UID())
+	file := usersFile(s, string(p.UID))
 	before, _ := readUsers(file)
 	users, err := sandbox.ReserveUsers(before)
 	if err != nil || users.First == before {
@@ -58,7 +61,7 @@ func readUsers(file string) (int, error) {
 
 // findUsers takes over what pause keeps of the user namespace.
 func (m *monitor) findUsers() error {
-	if !hasOwnUsers(m.record) {
+	if !hasOwnUsers(m.pod) {
 		return nil
 	}
 	u := &podUsers{}

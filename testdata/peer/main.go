@@ -25,6 +25,7 @@
 //	               the health protocol over HTTP/2 without TLS; the service "" is SERVING while healthy
 //	tcp [-listen ADDR]    tells each connection its address, "you are ADDR", and echoes
 //	udp [-listen ADDR]    answers each datagram with "ADDR: " and the datagram
+//	registry [-listen ADDR] [-layers N] [-size MB]   one image under every name, of incompressible files
 //	sctp [-listen ADDR]   as tcp; fails where the kernel has no SCTP
 //	HEALTH is any of: -health-file FILE (healthy while it exists),
 //	    -healthy-after 3s, -healthy-for 10s (since the start)
@@ -60,7 +61,7 @@ import (
 
 // commands are the subcommands. A server's function returns only on failure.
 var commands = map[string]func(args []string) error{
-	"http": serveHTTP, "grpc": serveGRPC, "tcp": serveTCP, "udp": serveUDP, "sctp": serveSCTP,
+	"http": serveHTTP, "grpc": serveGRPC, "tcp": serveTCP, "udp": serveUDP, "sctp": serveSCTP, "registry": serveRegistry,
 	"get": get, "send": send,
 	"signals": signals, "env": printEnv, "ids": printIDs, "address": address, "sleep": sleep, "fork": fork, "exit": exit,
 	"exists": exists, "touch": touch, "rm": remove, "print": printText, "lines": lines,

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// suite runs all scripts of the tests in a machine with Debian's programs, cgroup
+// v2 only, and no systemd. What its kernel cannot do scripts know by a condition.
+func suite(ctx context.Context, b *bench) error {
+	const name = "suite"
+	disk, err := b.newDisk(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := forget(name); err != nil {
+		return err
+	}
+	m, err := b.boot(ctx, plan{
+		name: name, memory: 4096, limit: b.limit,
+		kernel: []string{"disk=yes", "first=/payload/guest/suite", "scripts=" + b.scripts, "patience=" + strconv.Itoa(b.patience)},
+		drives: []string{"format=raw,cache=unsafe,file=" + disk, b.payload()},
+	})
+	if err != nil {
+		return err
+	}
+	var r results
+	for line, ok := m.next(); ok; line, ok = m.next() {
+		r.read(line)
+	}
+	err = m.close()
+	for _, script := range r.failed {
+		fmt.Printf("=== %s\n%s\n", script, strings.Join(r.said[script], "\n"))
+	}
+	fmt.Printf("suite: %d scripts\n", r.passed)
+	switch {
+	case len(r.failed) > 0:
+		err = errors.Join(err, fmt.Errorf("%d scripts failed: %s", len(r.failed), strings.Join(r.failed, ", ")))
+	case !r.complete || !r.zero || r.passed == 0:
+		err = errors.Join(err, fmt.Errorf("it did not come to its end; the last it said is in %s", logOf(name)))
+	}
+	return err
+}
+
+// newDisk copies the disk with Debian.
+func (b *bench) newDisk(ctx context.Context, name string) (string, error) {
+	path := filepath.Join(b.dir, name+".ext4")
+	return path, command(ctx, "cp", "--sparse=always", cache+"/debian.ext4", path)
+}
+
+// payload is the drive with the programs and tests.
+func (b *bench) payload() string {
+	return "format=raw,readonly=on,file=" + filepath.Join(b.dir, "payload.ext4")
+}
+
+// results is what the test binary, told -test.v, has printed.
+type results struct {
+	passed         int
+	failed         []string
+	said           map[string][]string
+	current        string
+	complete, zero bool
+}
+
+var (
+	resultLine = regexp.MustCompile(`^ +--- (PASS|FAIL|SKIP): TestScripts/(\S+) \((.*)\)`)
+	nameLine   = regexp.MustCompile(`^=== [A-Z]+ +TestScripts(?:/(\S+))?`)
+)
+
+func (r *results) read(line string) {
+	if n := nameLine.FindStringSubmatch(line); n != nil {
+		r.current = n[1]
+		return
+	}
+	n := resultLine.FindStringSubmatch(line)
+	switch {
+	case n != nil && n[1] == "PASS":
+		r.passed++
+		delete(r.said, n[2])
+	case n != nil:
+		r.failed = append(r.failed, n[2]) // also what was skipped: there is nothing that may be
+	case strings.HasPrefix(line, "exit code "):
+		r.zero = line == "exit code 0"
+	case strings.HasPrefix(line, "suite complete"):
+		r.complete = true
+	default:
+		if r.said == nil {
+			r.said = make(map[string][]string)
+		}
+		r.said[r.current] = append(r.said[r.current], line)
+		return
+	}
+	if n != nil {
+		fmt.Println(strings.TrimSpace(line))
+	}
+}
