@@ -70,10 +70,11 @@ func NewWriter(path string, position *Position, o Options) (*Writer, error) {
 	w := &Writer{path: path, options: o, position: position, settled: make(chan struct{}), stopping: make(chan struct{})}
 	at := position.load()
 	if owner := hashPath(path); at.owner != owner {
-		at = place{owner: owner}
-		if info, err := os.Stat(path); err == nil {
-			at.offset = info.Size()
+		end, err := endOf(path)
+		if err != nil {
+			return nil, fmt.Errorf("open log: %w", err)
 		}
+		at = place{owner: owner, offset: end}
 		position.store(at)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -92,6 +93,29 @@ func NewWriter(path string, position *Position, o Options) (*Writer, error) {
 		close(w.settled)
 	}
 	return w, nil
+}
+
+// endOf is where a log goes on that is there already, 0 where none is. A line that a
+// power cut has torn is ended first: what comes next would become a part of it.
+func endOf(path string) (int64, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return 0, err
+	}
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
+		return info.Size(), err
+	}
+	_, err = f.WriteAt([]byte{'\n'}, info.Size())
+	return info.Size() + 1, err
 }
 
 // hashPath identifies a log in a position. It is never 0, which means that a slot was not used yet.

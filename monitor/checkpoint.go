@@ -69,6 +69,7 @@ type checkpoint struct {
 	waiting bool             // for room on the disk
 	owed    state.Durability // of what waits
 	retry   *time.Timer
+	synced  *time.Timer // while a sync is to come
 }
 
 // keptStatus is the name by which pause keeps a status that the disk cannot take.
@@ -98,6 +99,9 @@ func (m *monitor) storeStatus() error {
 			c.waiting = false
 			m.pause.Drop(keptStatus) // should it stay, its serial tells that it is old
 		}
+		if c.owed == state.Volatile && c.synced == nil {
+			c.synced = time.AfterFunc(syncGap, m.syncStatus)
+		}
 		c.owed = state.Volatile
 		return nil
 	}
@@ -111,6 +115,18 @@ func (m *monitor) storeStatus() error {
 		c.retry.Reset(retryGap)
 	}
 	return err
+}
+
+// syncGap is how much later than it happened a power cut cannot undo what nobody
+// waits for, such as that a container has started. No up waits for the disk for it.
+const syncGap = time.Second
+
+func (m *monitor) syncStatus() {
+	c := &m.checkpoint
+	c.mu.Lock()
+	c.synced = nil
+	c.mu.Unlock()
+	m.store.SyncStatus(m.uid()) // else the next durable one will do
 }
 
 // giveStatus lets pause keep the status.
@@ -138,6 +154,9 @@ func (c *checkpoint) stop() {
 	c.waiting = false
 	if c.retry != nil {
 		c.retry.Stop()
+	}
+	if c.synced != nil {
+		c.synced.Stop()
 	}
 }
 

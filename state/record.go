@@ -142,6 +142,19 @@ func (s *Store) WriteStatus(uid string, status any, d Durability) error {
 	return WriteFile(filepath.Join(s.PodDir(uid), "status.json"), data, 0o600, d)
 }
 
+// SyncStatus makes durable what was stored of a pod's status before.
+func (s *Store) SyncStatus(uid string) error {
+	f, err := os.Open(filepath.Join(s.PodDir(uid), "status.json"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return syncDir(s.PodDir(uid))
+}
+
 // ErrNewer says that a later version of podrun has written a file.
 var ErrNewer = errors.New("use the newer podrun")
 
