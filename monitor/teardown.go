@@ -65,7 +65,11 @@ func (t Teardown) Alone() error {
 			return err
 		}
 		defer lock.Close()
-		return t.All()
+		if err := t.All(); err != nil {
+			return err
+		}
+		// No monitor has stored that the pod was to be removed.
+		return t.Store.SyncNames(t.Ref.Namespace)
 	}
 }
 
@@ -95,7 +99,7 @@ func (t Teardown) All() error {
 	)); err != nil {
 		return err
 	}
-	if err := removeAll(t.Store.PodDir(t.Ref.UID)); err != nil {
+	if err := t.removeRecord(); err != nil {
 		return fmt.Errorf("remove the record: %w", err)
 	}
 	if err := removeAll(t.Store.RunDir(t.Ref.UID)); err != nil {
@@ -105,6 +109,15 @@ func (t Teardown) All() error {
 		return nil // nobody knows it, and so it has none
 	}
 	return t.Store.Release(t.Ref.Namespace, t.Ref.Name, t.Ref.UID)
+}
+
+// removeRecord removes the record before the status: one that is alone is of a pod
+// that is half removed, the other way round of one that has lost its sandbox.
+func (t Teardown) removeRecord() error {
+	if err := t.Store.RemoveRecord(t.Ref.UID); err != nil {
+		return err
+	}
+	return removeAll(t.Store.PodDir(t.Ref.UID))
 }
 
 // end kills pause and monitor, and then the containers: a monitor would restart

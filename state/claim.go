@@ -130,6 +130,15 @@ func (s *Store) ForgetNamespaces() error {
 	return nil
 }
 
+// SyncNames makes durable which names of a namespace are given up.
+func (s *Store) SyncNames(namespace string) error {
+	err := syncDir(filepath.Join(s.Root, "names", namespace))
+	if errors.Is(err, os.ErrNotExist) { // it went with its last name
+		return syncDir(filepath.Join(s.Root, "names"))
+	}
+	return err
+}
+
 // Names lists the claimed names of one namespace, or of all where namespace is
 // empty, sorted.
 func (s *Store) Names(namespace string) ([]Ref, error) {

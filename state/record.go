@@ -109,6 +109,15 @@ func (s *Store) WriteRecord(r *Record) error {
 	return syncDir(filepath.Dir(dir))
 }
 
+// RemoveRecord removes a pod's record, and nothing else of it.
+func (s *Store) RemoveRecord(uid string) error {
+	err := os.Remove(filepath.Join(s.PodDir(uid), "pod.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // ReadRecord returns a pod's record; os.ErrNotExist where the pod is half made
 // or half removed.
 func (s *Store) ReadRecord(uid string) (*Record, error) {
