@@ -50,6 +50,11 @@ func (h Host) Holdings() (*Holdings, error) {
 }
 
 func (h Host) heldRules(conn *nftables.Conn, all *Holdings) error {
+	lock, err := h.lock(rulesLock) // a table that comes or goes meanwhile cannot be read
+	if err != nil {
+		return fmt.Errorf("lock firewall rules: %w", err)
+	}
+	defer lock.Close()
 	for _, f := range []*family{ipv4, ipv6} {
 		r := h.rules(conn, f)
 		have, err := r.read()

@@ -108,6 +108,11 @@ func netlinkFamily(f *family) int {
 }
 
 func (h Host) missingRules(_ *netlink.Handle, a Attachment) (missing []string, err error) {
+	lock, err := h.lock(rulesLock) // a table that comes or goes meanwhile cannot be read
+	if err != nil {
+		return nil, fmt.Errorf("lock firewall rules: %w", err)
+	}
+	defer lock.Close()
 	conn, err := nftables.New(nftables.AsLasting())
 	if err != nil {
 		return nil, fmt.Errorf("open netfilter socket: %w", err)
