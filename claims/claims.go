@@ -84,5 +84,9 @@ func remove(parent, name string) error {
 		}
 		return err
 	}
-	return tree.Remove(hidden)
+	if err := tree.Remove(hidden); err != nil {
+		return err
+	}
+	os.Remove(parent) // that of the namespace goes only when it is empty
+	return nil
 }

@@ -24,7 +24,9 @@ const lockFile = "lock"
 func Lock(dir string, alone, wait bool) (*os.File, error) {
 	defer step.Change("lock claim")()
 	for {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); errors.Is(err, fs.ErrNotExist) {
+			continue // the last claim of the namespace takes the directory with it
+		} else if err != nil {
 			return nil, err
 		}
 		f, err := lock(dir, alone, wait)

@@ -53,20 +53,17 @@ func Owner(dir string) (string, error) {
 	return string(uid), ignoreMissing(err)
 }
 
-// Disown makes the claim in the directory outlive its pods.
-func Disown(dir string) error {
-	defer step.Change("disown claim")()
-	return ignoreMissing(os.Remove(filepath.Join(dir, ownerFile)))
-}
-
 // makeOwned makes the directory with its owner in it, at once.
 func makeOwned(dir, uid string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return err
-	}
 	partial := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+"."+uid)
 	done := step.Change("make owned claim")
-	if err := os.Mkdir(partial, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := fs.ErrNotExist
+	for errors.Is(err, fs.ErrNotExist) { // the last claim of a namespace takes the directory with it
+		if err = os.MkdirAll(filepath.Dir(dir), 0o700); err == nil {
+			err = os.Mkdir(partial, 0o700)
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(partial, ownerFile), []byte(uid), 0o600); err != nil {
@@ -101,6 +98,29 @@ func Owned(dir, pod, uid string) ([]string, error) {
 		}
 	}
 	return names, errors.Join(failed...)
+}
+
+// Abandoned are the claims in the directory of their namespace that belong to a pod
+// which is not there any more, with its uid.
+func Abandoned(dir string, alive func(uid string) bool) (map[string]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return map[string]string{}, ignoreMissing(err)
+	}
+	owners := map[string]string{}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		owner, err := Owner(filepath.Join(dir, e.Name()))
+		if ignoreMissing(err) != nil {
+			return nil, err
+		}
+		if owner != "" && !alive(owner) {
+			owners[e.Name()] = owner
+		}
+	}
+	return owners, nil
 }
 
 func ignoreMissing(err error) error {

@@ -165,13 +165,28 @@ func ownedBy(c *v1.PersistentVolumeClaim, uid types.UID) bool {
 	return slices.ContainsFunc(c.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == uid })
 }
 
-// removeOwnClaims removes the claims that end with the pod, their data last: by
-// that they are found again where the removal was interrupted.
+// removeOwnClaims removes the claims that end with the pod, and those of pods that
+// are gone and that it was the last to use: the data last, by which they are found
+// again where the removal was interrupted. What another pod uses stays until that
+// one ends, as under a cluster's protection of claims in use.
 func (t Teardown) removeOwnClaims() error {
 	all := t.Store.ClaimDir(t.Ref.Namespace)
 	names, err := claims.Owned(all, t.Ref.Name, t.Ref.UID)
-	if err != nil || len(names) == 0 {
+	if err != nil {
 		return err
+	}
+	owners, err := claims.Abandoned(all, func(uid string) bool {
+		_, err := os.Lstat(t.Store.PodDir(uid))
+		return !errors.Is(err, os.ErrNotExist)
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		owners[name] = t.Ref.UID
+	}
+	if len(owners) == 0 {
+		return nil
 	}
 	turn, err := t.Store.LockObjects()
 	if err != nil {
@@ -179,46 +194,28 @@ func (t Teardown) removeOwnClaims() error {
 	}
 	defer turn.Close()
 	var failed []error
-	for _, name := range names {
-		dir := filepath.Join(all, name)
-		lock, err := claims.Lock(dir, true, false)
-		if errors.Is(err, claims.ErrInUse) {
-			failed = append(failed, t.disown(dir, name)) // a pod that names it has it
-			continue
-		}
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		lock.Close()
-		var found v1.PersistentVolumeClaim
-		err = t.Store.ReadObject(t.Ref.Namespace, name, &found)
-		if errors.Is(err, os.ErrNotExist) || err == nil && ownedBy(&found, types.UID(t.Ref.UID)) {
-			err = t.Store.RemoveObject(t.Ref.Namespace, name, &found)
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			failed = append(failed, err)
-			continue
-		}
-		failed = append(failed, claims.Remove(dir))
+	for name, uid := range owners {
+		failed = append(failed, t.removeOwnClaim(filepath.Join(all, name), types.UID(uid)))
 	}
 	return errors.Join(failed...)
 }
 
-// disown makes a claim outlive its pod, which must not end it while another uses
-// it: it is a volume like others then. The mark beside the data goes last, by
-// which an interrupted removal is found again.
-func (t Teardown) disown(dir, name string) error {
+func (t Teardown) removeOwnClaim(dir string, owner types.UID) error {
+	lock, err := claims.Lock(dir, true, false)
+	if errors.Is(err, claims.ErrInUse) {
+		return nil // it goes with the pod that uses it
+	}
+	if err != nil {
+		return err
+	}
+	lock.Close()
 	var found v1.PersistentVolumeClaim
-	err := t.Store.ReadObject(t.Ref.Namespace, name, &found)
-	if err == nil && ownedBy(&found, types.UID(t.Ref.UID)) {
-		found.OwnerReferences = slices.DeleteFunc(found.OwnerReferences, func(o metav1.OwnerReference) bool {
-			return o.UID == types.UID(t.Ref.UID)
-		})
-		err = t.Store.WriteObject(&found)
+	err = t.Store.ReadObject(t.Ref.Namespace, filepath.Base(dir), &found)
+	if errors.Is(err, os.ErrNotExist) || err == nil && ownedBy(&found, owner) {
+		err = t.Store.RemoveObject(t.Ref.Namespace, filepath.Base(dir), &found)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return claims.Disown(dir)
+	return claims.Remove(dir)
 }

@@ -42,6 +42,7 @@ type attempt struct {
 	exited     chan struct{} // closed when its exit has been told, if there is a watch
 	over       bool          // its first process has ended; guarded by the monitor's mutex
 	closing    sync.Once
+	ending     sync.Once // of easeEnd
 }
 
 // ID is what a container is called in its pod's state directory.
@@ -290,9 +291,34 @@ func (m containers) User(container string, number int) *v1.ContainerUser {
 // Terminate sends the stop signal; see [pod.Runtime].
 func (m containers) Terminate(container string, number int) error {
 	if a := m.find(container, number); a != nil && a.container != nil {
+		m.easeEnd(a)
 		return a.container.Signal(a.stopSignal)
 	}
 	return nil
+}
+
+// endGap is how long the end of a container may take before it is asked what is in
+// its way.
+const endGap = time.Second
+
+// easeEnd lets the container end that has been told to, whoever has stopped a
+// podrun that has a command of it to reap.
+func (m containers) easeEnd(a *attempt) {
+	if a.watch == nil {
+		return
+	}
+	a.ending.Do(func() {
+		go func() {
+			for {
+				select {
+				case <-a.exited:
+					return
+				case <-time.After(endGap):
+					runtime.WakeReapers()
+				}
+			}
+		}()
+	})
 }
 
 // Kill ends all processes of the container; see [pod.Runtime].
@@ -301,6 +327,7 @@ func (m containers) Kill(container string, number int) error {
 	if a == nil || a.container == nil {
 		return nil
 	}
+	m.easeEnd(a)
 	err := a.container.Signal(unix.SIGKILL)
 	sandbox.Thaw(sandbox.ContainerPath(m.store.Instance, m.uid(), a.id))
 	m.endRest(a)
