@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -111,9 +113,11 @@ type file struct {
 	skip   int // lines to leave out at the beginning
 }
 
-// openFile opens a file of a log; nil without an error means that it is not there.
+// openFile opens a file of a log; nil without an error means that it is not there. Links
+// are not followed: a container that has the directory mounted could have put one there
+// for root to read. Nor is a FIFO waited for.
 func openFile(path string, zipped bool) (*file, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -379,10 +379,12 @@ func (w *Writer) locate() (int64, error) {
 	return at.offset, nil
 }
 
-// open opens the current file, and makes it if it is not there.
+// open opens the current file, and makes it if it is not there. A link in its place is
+// no log: who may write to the directory of logs must not have the machine's files
+// written.
 func (w *Writer) open() error {
 	defer step.Change("open log")()
-	file, err := os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE, 0o640)
+	file, err := os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
