@@ -160,3 +160,16 @@ func isFixedStamp(b []byte) bool {
 	}
 	return true
 }
+
+// clockSet is by how much less the clock has to say that it was set back, and
+// not merely corrected a little.
+const clockSet = int64(time.Second)
+
+// stampAfter is the time of what is written now: not before the last, unless the
+// clock was set back. Who reads must not find the time of a wrong clock for hours.
+func stampAfter(last, now int64) int64 {
+	if last-now > clockSet {
+		return now
+	}
+	return max(last, now)
+}

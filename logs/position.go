@@ -44,7 +44,7 @@ type place struct {
 	phase   phase
 	stream  uint32 // writing, draining: whose stage
 	bytes   int64  // writing: how many bytes of the stage; draining: how many stay there
-	time    int64  // of the last batch, in nanoseconds since 1970: times in a log never go back
+	time    int64  // of the last batch, in nanoseconds since 1970; see stampAfter
 	rotated int64  // rotating: time in the name of the old part, in seconds since 1970
 }
 

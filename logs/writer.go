@@ -278,7 +278,7 @@ func (w *Writer) round(s *scratch, source int, stream Stream, st stage) (empty, 
 // batch writes as much of src, the begin of the stage, as makes one batch.
 func (w *Writer) batch(s *scratch, src []byte, stream Stream, st stage, flush bool) (used int, err error) {
 	at := w.position.load()
-	now := max(at.time, time.Now().UnixNano())
+	now := stampAfter(at.time, time.Now().UnixNano())
 	out, used := s.format(src, stream, time.Unix(0, now), flush)
 	if used == 0 {
 		return 0, nil

@@ -382,3 +382,21 @@ func BenchmarkFile(b *testing.B) {
 		out.Close()
 	}
 }
+
+func TestStampAfter(t *testing.T) {
+	const hour, last = int64(time.Hour), int64(1_800_000_000_000_000_000)
+	for why, test := range map[string]struct{ now, want int64 }{
+		"time goes on":               {last + 5, last + 5},
+		"the clock is corrected":     {last - int64(time.Second/2), last},
+		"the clock was set back":     {last - hour, last - hour},
+		"the clock was set forward":  {last + hour, last + hour},
+		"nothing was written so far": {last, last},
+	} {
+		if got := stampAfter(last, test.now); got != test.want {
+			t.Errorf("%s: got %d, want %d", why, got, test.want)
+		}
+	}
+	if got := stampAfter(0, last); got != last {
+		t.Errorf("the first: got %d, want %d", got, last)
+	}
+}
