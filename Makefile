@@ -15,7 +15,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # holds. All others try the kernel that is there, and do so each time.
 PURE := manifest|pod|probe|state
 
-.PHONY: help build demo test chaos test-conformance lint bench fuzz test-vm clean
+.PHONY: help build demo test race chaos test-conformance lint bench fuzz test-vm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -41,6 +41,17 @@ chaos: ## break podrun and the machine around it, and count what is lost (as roo
 	@.ci/need test
 	@# In its own directory go test shows what a test prints.
 	cd chaos && go test -tags '$(TAGS)' -count=1 -timeout 40m
+
+# Scripts that have much going on at once; a monitor that finds a race writes it to a file.
+RACED := change|exec|killedmonitor|logs|many|refresh|shareprocess
+race: ## look for data races, in all packages and in pods that run (as root)
+	@.ci/need test
+	go test -race -tags '$(TAGS)' -count=1 $$(go list -tags '$(TAGS)' ./... | grep -vE '^podrun(/(bench|chaos|vmtest))?$$')
+	@dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && \
+	go build -race -tags '$(TAGS)' -ldflags '-linkmode external -extldflags -static' -o $$dir/podrun . && \
+	PODRUN_TEST_BINARY=$$dir/podrun GORACE="log_path=$$dir/race atexit_sleep_ms=0" \
+		go test -tags '$(TAGS)' -count=1 -run 'TestScripts/^($(RACED))$$' . ; code=$$?; \
+	if ls $$dir/race.* >/dev/null 2>&1; then cat $$dir/race.*; exit 1; fi; exit $$code
 
 # Kubernetes' own validation is a module of four hundred packages; building it takes a minute or two.
 test-conformance: ## compare validation with that of an API server, and values with those of a kubelet
