@@ -30,7 +30,14 @@ type upOptions struct {
 	maxPIDs   int64
 	files     cli.StringSlice
 	sysctls   cli.StringSlice
+	users     string
 }
+
+// Values of --userns.
+const (
+	usersAuto = "auto"
+	usersHost = "host"
+)
 
 func upCommand(a *app) *cli.Command {
 	var o upOptions
@@ -50,6 +57,7 @@ func upCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "attach", Destination: &o.attach, Usage: "follow the logs; Ctrl-C takes down the pods that this up has made"},
 			&cli.BoolFlag{Name: "replace", Destination: &o.replace, Usage: "take down pods of the same name first"},
 			&cli.StringSliceFlag{Name: "allowed-unsafe-sysctls", Destination: &o.sysctls, Usage: "`SYSCTL` that a pod may set besides the safe ones, or a pattern that ends with *"},
+			&cli.StringFlag{Name: "userns", Value: usersHost, EnvVars: []string{"PODRUN_USERNS"}, Destination: &o.users, Usage: "users of pods that do not say hostUsers: host, the machine's, or auto, a user namespace of their own where kernel and manifest allow it"},
 			&cli.Int64Flag{Name: "pod-max-pids", Destination: &o.maxPIDs, DefaultText: "half of what the machine can have", Usage: "most processes and threads of a pod, `N`; -1 is no limit"},
 		},
 		Action: func(c *cli.Context) error {
@@ -90,6 +98,9 @@ func (o *upOptions) check() error {
 	if o.pull != "" && !slices.Contains(pullPolicies, o.pull) {
 		return usagef("--pull %q: want Always, IfNotPresent or Never", o.pull)
 	}
+	if o.users != usersAuto && o.users != usersHost {
+		return usagef("--userns %q: want auto or host", o.users)
+	}
 	if o.maxPIDs < -1 {
 		return usagef("--pod-max-pids %d: want a number of processes, or -1 for no limit", o.maxPIDs)
 	}
@@ -129,10 +140,22 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 			Created: time.Now().Truncate(time.Second), LogDir: store.LogDir,
 			Subnet: a.subnet, Subnet6: subnet6, LinkPrefix: a.linkPrefix,
 			PullPolicy: v1.PullPolicy(o.pull), Insecure: o.insecure.Value(), MaxPIDs: o.maxPIDs,
-			Pod: p,
+			OwnUsers: a.ownUsers(o, store, p), Pod: p,
 		})
 	}
 	return u, nil
+}
+
+// ownUsers decides for a pod that leaves it open.
+func (a *app) ownUsers(o *upOptions, s *state.Store, p *v1.Pod) bool {
+	if o.users != usersAuto || p.Spec.HostUsers != nil {
+		return false
+	}
+	obstacle := monitor.UsersObstacle(s, p)
+	if a.verbose {
+		a.notef("pod %s: %s\n", displayName(p), monitor.DescribeUsers(obstacle))
+	}
+	return obstacle == ""
 }
 
 // run brings up all pods, each as far as it comes.

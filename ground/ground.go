@@ -112,12 +112,16 @@ func (g *Ground) prepare(n int, binary string) error {
 
 // Environment is what the ground's commands see of it.
 func (g *Ground) Environment() []string {
-	return []string{
+	vars := []string{
 		"PODRUN_ROOT=" + g.Store.Root, "PODRUN_RUN_ROOT=" + g.Store.RunRoot, "PODRUN_LOG_DIR=" + g.Store.LogDir,
 		"PODRUN_SUBNET=" + g.Host.Subnet.String(), "PODRUN_SUBNET6=" + g.Host.Subnet6.String(), "PODRUN_LINK_PREFIX=" + g.Host.LinkPrefix,
 		"INSTANCE=" + g.Store.Instance, "ROOTFS=" + Suite.Rootfs, "PEER=" + Suite.Peer,
 		"PATH=" + filepath.Dir(g.Binary) + ":" + Suite.Dir + ":" + os.Getenv("PATH"),
 	}
+	if options, ok := os.LookupEnv("GORACE"); ok { // of a binary that looks for races
+		vars = append(vars, "GORACE="+options)
+	}
+	return vars
 }
 
 // Close ends what a failed test left running, looks for what is left, and

@@ -52,6 +52,7 @@ type Writer struct {
 
 	stopping chan struct{}
 	stop     sync.Once
+	entry    sync.Mutex // guards the closing of stopping, and copies until then
 	copies   sync.WaitGroup
 	sources  sourceSet
 }
@@ -127,7 +128,9 @@ func hashPath(path string) uint64 {
 
 // Close ends all Copy calls and closes the log. What they have not written stays in the pipes.
 func (w *Writer) Close() error {
+	w.entry.Lock()
 	w.stop.Do(func() { close(w.stopping) })
+	w.entry.Unlock()
 	w.sources.interrupt()
 	w.copies.Wait()
 	w.mu.Lock()
@@ -140,7 +143,9 @@ func (w *Writer) Close() error {
 // for both streams again, in any order, as one may have to wait for what the other left. It blocks no thread while it
 // waits. os.ErrClosed means that the Writer was closed before the end.
 func (w *Writer) Copy(stream Stream, p Pipes) error {
-	w.copies.Add(1)
+	if !w.enter() {
+		return os.ErrClosed
+	}
 	defer w.copies.Done()
 	defer runtime.KeepAlive(p)
 	source, err := w.sources.add(p.Source)
@@ -169,6 +174,19 @@ func (w *Writer) Copy(stream Stream, p Pipes) error {
 		return fmt.Errorf("copy %s: %w", stream, err)
 	}
 	return nil
+}
+
+// enter counts a Copy, unless Close has been called: it waits for those that are counted.
+func (w *Writer) enter() bool {
+	w.entry.Lock()
+	defer w.entry.Unlock()
+	select {
+	case <-w.stopping:
+		return false
+	default:
+		w.copies.Add(1)
+		return true
+	}
 }
 
 // settle finishes the batch that an earlier writer has begun, or waits for the stream that has it.

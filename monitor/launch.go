@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -166,7 +167,7 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	if !r.Pod.Spec.HostNetwork {
 		c.Hostname = hostname(r.Pod)
 	}
-	users, err := reserveUsers(s, r.Pod)
+	users, err := reserveUsers(s, r)
 	if err != nil {
 		return nil, err
 	}
@@ -177,15 +178,19 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 	return sandbox.Start(c)
 }
 
-// environment is what a pull of the monitor needs: where programs and
-// credentials are, and how the registry is reached.
+// inherited are the variables that a pull of the monitor needs: where programs
+// and credentials are, and how the registry is reached.
+var inherited = []string{
+	"PATH", "HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ",
+}
+
+// environment is the monitor's part of that of the command line.
 func environment(own []string) []string {
 	var kept []string
 	for _, entry := range own {
 		name, _, _ := strings.Cut(entry, "=")
-		switch strings.ToUpper(name) {
-		case "PATH", "HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR",
-			"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ":
+		if slices.Contains(inherited, strings.ToUpper(name)) {
 			kept = append(kept, entry)
 		}
 	}

@@ -96,6 +96,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	if err != nil {
 		return err
 	}
+	sandbox.SettleControllers()
 	ctx, m.abandon = context.WithCancelCause(ctx)
 	m.ctx = ctx
 	defer m.abandon(nil)

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-	v1 "k8s.io/api/core/v1"
 
 	"podrun/image"
 	"podrun/runtime"
@@ -19,14 +18,12 @@ import (
 	"podrun/volumes"
 )
 
-// podUsers is a user namespace of the pod's own (hostUsers: false).
+// podUsers is a user namespace of the pod's own (hostUsers: false, or --userns=auto).
 type podUsers struct {
 	first     int      // the machine's id that is root there
 	namespace *os.File // kept by pause
 	stage     string   // where the root file systems are mounted
 }
-
-func hasOwnUsers(p *v1.Pod) bool { return p.Spec.HostUsers != nil && !*p.Spec.HostUsers }
 
 // usersFile holds the first of the pod's ids, so that it has the same in every
 // sandbox.
@@ -35,11 +32,11 @@ func usersFile(s *state.Store, uid string) string { return filepath.Join(s.PodDi
 // reserveUsers takes ids for the sandbox that is about to be made: those of the
 // last one, unless another pod has them meanwhile. It returns nil for a pod with
 // the machine's users.
-func reserveUsers(s *state.Store, p *v1.Pod) (*sandbox.Users, error) {
-	if !hasOwnUsers(p) {
+func reserveUsers(s *state.Store, r *state.Record) (*sandbox.Users, error) {
+	if !hasOwnUsers(r) {
 		return nil, nil
 	}
-	file := usersFile(s, string(p.UID))
+	file := usersFile(s, r.UID())
 	before, _ := readUsers(file)
 	users, err := sandbox.ReserveUsers(before)
 	if err != nil || users.First == before {
@@ -61,7 +58,7 @@ func readUsers(file string) (int, error) {
 
 // findUsers takes over what pause keeps of the user namespace.
 func (m *monitor) findUsers() error {
-	if !hasOwnUsers(m.pod) {
+	if !hasOwnUsers(m.record) {
 		return nil
 	}
 	u := &podUsers{}

@@ -33,32 +33,32 @@ func TestReserveUsersAgain(t *testing.T) {
 	s := &state.Store{}
 	s.Root = t.TempDir()
 	own := false
-	p := &v1.Pod{Spec: v1.PodSpec{HostUsers: &own}}
-	p.UID = "u"
+	r := &state.Record{Pod: &v1.Pod{Spec: v1.PodSpec{HostUsers: &own}}}
+	r.Pod.UID = "u"
 	fine(t, os.MkdirAll(s.PodDir("u"), 0o700))
-	first, err := reserveUsers(s, p)
+	first, err := reserveUsers(s, r)
 	fine(t, err)
-	other, err := reserveUsers(s, p)
+	other, err := reserveUsers(s, r)
 	fine(t, err)
 	if other.First == first.First {
 		t.Errorf("two have %d", first.First)
 	}
 	fine(t, first.Close())
 	fine(t, other.Close())
-	again, err := reserveUsers(s, p)
+	again, err := reserveUsers(s, r)
 	fine(t, err)
 	defer again.Close()
 	if again.First != other.First {
 		t.Errorf("after the last sandbox with %d: got %d", other.First, again.First)
 	}
 	fine(t, os.WriteFile(filepath.Join(s.PodDir("u"), "users"), []byte("rubbish"), 0o600))
-	fresh, err := reserveUsers(s, p)
+	fresh, err := reserveUsers(s, r)
 	fine(t, err)
 	defer fresh.Close()
 	if fresh.First == again.First {
 		t.Errorf("two have %d", again.First)
 	}
-	if u, err := reserveUsers(s, &v1.Pod{}); u != nil || err != nil {
+	if u, err := reserveUsers(s, &state.Record{Pod: &v1.Pod{}}); u != nil || err != nil {
 		t.Errorf("a pod with the machine's users: got %v, %v", u, err)
 	}
 }

@@ -322,13 +322,20 @@ func (l *test) die(sandbox string) {
 	owed := from.Owed(l.alive)
 	l.begin(&from)
 	for name, attempt := range owed {
+		l.mutex.Lock()
 		delete(l.running, name)
+		l.mutex.Unlock()
 		l.life.Exited(name, attempt, Exit{Code: 137, Reason: "ContainerStatusUnknown"})
 	}
 	synctest.Wait()
 }
 
+// sleep lets the machine go on. What the test has read so far comes before that,
+// also for the race detector.
 func (l *test) sleep(d time.Duration) {
+	l.mutex.Lock()
+	//lint:ignore SA2001 it orders, and guards nothing
+	l.mutex.Unlock()
 	time.Sleep(d)
 	synctest.Wait()
 }

@@ -219,7 +219,7 @@ func TestDiscard(t *testing.T) {
 func TestOOMKill(t *testing.T) {
 	r := newRig(t)
 	s := r.spec("x=0123456789; while :; do x=$x$x$x$x; done")
-	s.Container.Resources = v1.ResourceRequirements{Limits: quantities("", "16Mi")}
+	s.Container.Resources = v1.ResourceRequirements{Limits: quantities("", "64Mi")} // room for an init that looks for races
 	c, out := r.create(s)
 	if got := c.OOMKills(); got != 0 {
 		t.Errorf("before the start: got %d", got)

@@ -32,6 +32,7 @@ type Record struct {
 	Insecure   []string        // registries
 	Pulls      map[string]Pull // what up has pulled for the pod, by reference
 	MaxPIDs    int64           // processes and threads of the pod: 0 is the default, -1 no limit
+	OwnUsers   bool            // --userns=auto: a user namespace, though the manifest leaves it open
 	Pod        *v1.Pod         // as given, defaulted, with its uid
 }
 
@@ -55,6 +56,7 @@ type stored struct {
 	Insecure   []string        `json:"insecureRegistries,omitempty"`
 	MaxPIDs    int64           `json:"maxPIDs,omitempty"`
 	Pulls      map[string]Pull `json:"pulls,omitempty"`
+	OwnUsers   bool            `json:"ownUsers,omitempty"`
 	Pod        []byte          `json:"pod"`
 }
 
@@ -62,14 +64,14 @@ func (r *Record) encode() (*stored, error) {
 	pod, err := r.Pod.Marshal()
 	return &stored{
 		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, Subnet6: r.Subnet6, LinkPrefix: r.LinkPrefix,
-		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs, Pulls: r.Pulls, Pod: pod,
+		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs, Pulls: r.Pulls, OwnUsers: r.OwnUsers, Pod: pod,
 	}, err
 }
 
 func (s *stored) decode() (*Record, error) {
 	r := &Record{
 		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, Subnet6: s.Subnet6, LinkPrefix: s.LinkPrefix,
-		PullPolicy: s.PullPolicy, Insecure: s.Insecure, MaxPIDs: s.MaxPIDs, Pulls: s.Pulls, Pod: &v1.Pod{},
+		PullPolicy: s.PullPolicy, Insecure: s.Insecure, MaxPIDs: s.MaxPIDs, Pulls: s.Pulls, OwnUsers: s.OwnUsers, Pod: &v1.Pod{},
 	}
 	return r, r.Pod.Unmarshal(s.Pod)
 }

@@ -18,7 +18,7 @@ import (
 func someRecord(uid string) *Record {
 	return &Record{
 		Created: time.Date(2026, 2, 3, 4, 5, 6, 7, time.UTC), LogDir: "/var/log/pods",
-		Subnet: "10.244.0.0/16", Subnet6: "fd00:1::/64", LinkPrefix: "podrun", PullPolicy: v1.PullNever, Insecure: []string{"r:5000"},
+		Subnet: "10.244.0.0/16", Subnet6: "fd00:1::/64", LinkPrefix: "podrun", PullPolicy: v1.PullNever, Insecure: []string{"r:5000"}, OwnUsers: true,
 		Pod: &v1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web", UID: types.UID(uid)},
 			Spec:       v1.PodSpec{Containers: []v1.Container{{Name: "a", Image: "busybox"}}},
