@@ -43,7 +43,7 @@ chaos: ## break podrun and the machine around it, and count what is lost (as roo
 	cd chaos && go test -tags '$(TAGS)' -count=1 -timeout 40m
 
 # Scripts that have much going on at once; a monitor that finds a race writes it to a file.
-RACED := change|exec|killedmonitor|logs|many|refresh|shareprocess
+RACED := change|exec|killedmonitor|many|refresh|shareprocess
 race: ## look for data races, in all packages and in pods that run (as root)
 	@.ci/need test
 	go test -race -tags '$(TAGS)' -count=1 $$(go list -tags '$(TAGS)' ./... | grep -vE '^podrun(/(bench|chaos|vmtest))?$$')
