@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,7 @@ type walk struct {
 	session func(*session)
 	newOnly bool // leave out changes that earlier walks have been killed at
 	twice   bool // kill the next monitor at the same step, where it comes to that
+	random  int  // so many times, kill three monitors at steps of any kind instead
 }
 
 var every = flag.Bool("every", false, "walk all steps of all sessions, also those that have been walked in another")
@@ -71,11 +73,30 @@ func (w walk) run(t *testing.T, binary string, seen map[string]bool) {
 
 // chosen are the steps to be killed at.
 func (w walk) chosen(steps []killStep, seen map[string]bool) []killStep {
-	chosen := slices.DeleteFunc(slices.Clone(steps), func(s killStep) bool {
-		return w.newOnly && seen[s.change()] && !*every || w.twice && !strings.HasPrefix(s.line, "monitor/")
-	})
+	var chosen, monitors []killStep
+	for _, s := range steps {
+		if !w.newOnly || *every || !seen[s.change()] {
+			chosen = append(chosen, s)
+		}
+		if strings.HasPrefix(s.line, "monitor/") && s.command == 0 {
+			monitors = append(monitors, s)
+		}
+	}
 	for _, s := range steps {
 		seen[s.change()] = true
+	}
+	switch {
+	case w.twice:
+		for i, s := range monitors {
+			monitors[i].line = s.line + "\n" + s.line
+		}
+		return monitors
+	case w.random > 0:
+		chosen = nil
+		for range w.random {
+			any := func() string { return monitors[rand.N(len(monitors))].line }
+			chosen = append(chosen, killStep{line: any() + "\n" + any() + "\n" + any()})
+		}
 	}
 	return chosen
 }
@@ -93,21 +114,13 @@ func (w walk) kill(t *testing.T, g *walkGround, step killStep) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
-		if killed := strings.Count(w.order(step), "\n") - strings.Count(string(left), "\n"); killed > 0 {
+		if killed := strings.Count(step.line+"\n", "\n") - strings.Count(string(left), "\n"); killed > 0 {
 			tally(killClass, "steps killed", killed)
 			return
 		}
 	}
 	t.Log("not reached again")
 	tally(killClass, "not reached again", 1)
-}
-
-// order is what package step is told.
-func (w walk) order(step killStep) string {
-	if w.twice {
-		return step.line + "\n" + step.line + "\n"
-	}
-	return step.line + "\n"
 }
 
 // once plays the session.
@@ -123,13 +136,14 @@ func (w walk) once(t *testing.T, g *walkGround, step killStep) {
 	for name, text := range w.files {
 		g.Write(t, name, strings.NewReplacer("GROUND", g.Dir, "PORT", strconv.Itoa(g.port)).Replace(text))
 	}
-	s := &session{T: t, g: g, step: step, order: w.order(step)}
+	s := &session{T: t, g: g, step: step}
 	s.arm(0)
 	w.session(s)
 	s.endsClean()
 }
 
-// killStep is a step as package step writes it. Where a session has several
+// killStep is a step as package step writes it, or several, a line each, for one
+// process after the other. Where a session has several
 // processes of one kind, it is the one that ran with the nth command; 0 is any.
 type killStep struct {
 	line    string
@@ -228,7 +242,6 @@ type session struct {
 	*testing.T
 	g        *walkGround
 	step     killStep
-	order    string
 	commands int
 }
 
@@ -238,7 +251,7 @@ func (s *session) arm(command int) {
 	if s.step.line == "" || s.step.command != command {
 		return
 	}
-	if err := os.WriteFile(s.g.order(), []byte(s.order), 0o600); err != nil {
+	if err := os.WriteFile(s.g.order(), []byte(s.step.line+"\n"), 0o600); err != nil {
 		s.Fatal(err)
 	}
 }

@@ -18,6 +18,8 @@ var walks = []walk{
 	{name: "lost", files: map[string]string{"pod.yaml": plainPod}, session: walkLost, newOnly: true},
 	{name: "probe", files: map[string]string{"pod.yaml": probedPod}, session: walkProbe, newOnly: true},
 	{name: "replace", files: map[string]string{"pod.yaml": plainPod}, session: walkReplace, newOnly: true},
+	{name: "suspend", files: map[string]string{"pod.yaml": plainPod}, session: walkSuspend, newOnly: true},
+	{name: "random", files: map[string]string{"pod.yaml": wholePod}, session: walkEverything, random: 40},
 	{name: "users", files: map[string]string{"pod.yaml": usersPod}, session: walkUsers, newOnly: true},
 }
 
@@ -334,6 +336,17 @@ func walkReplace(s *session) {
 	s.exits(0, "up", "--replace", "pod.yaml")
 	s.runs("web", "main")
 	s.wrote("web", "main", 0, 100)
+	s.exits(0, "down", "pod.yaml")
+}
+
+// A pod is put to sleep, as for a boot, and goes on.
+func walkSuspend(s *session) {
+	s.exits(0, "up", "pod.yaml")
+	s.exits(0, "suspend")
+	s.exits(0, "resume")
+	s.runs("web", "main")
+	s.wrote("web", "main", int(s.pod("web").Status.ContainerStatuses[0].RestartCount), 100)
+	s.serves()
 	s.exits(0, "down", "pod.yaml")
 }
 
