@@ -342,10 +342,11 @@ func walkReplace(s *session) {
 // A pod is put to sleep, as for a boot, and goes on.
 func walkSuspend(s *session) {
 	s.exits(0, "up", "pod.yaml")
-	s.exits(0, "suspend")
-	s.exits(0, "resume")
-	s.runs("web", "main")
-	s.wrote("web", "main", int(s.pod("web").Status.ContainerStatuses[0].RestartCount), 100)
+	s.wrote("web", "main", 0, 100)
+	s.exits(0, "suspend", "web")
+	s.exits(0, "resume", "web")
+	s.wrote("web", "main", 1, 100)
+	s.until("the restart", func() bool { return s.status("web", "main").RestartCount == 1 })
 	s.serves()
 	s.exits(0, "down", "pod.yaml")
 }
