@@ -17,6 +17,9 @@ import (
 	"podrun/ground"
 )
 
+// patience is how long a session waits for what has to come: no test of speed.
+const patience = time.Minute
+
 // pod is what podrun says of one.
 func (s *session) pod(name string) *v1.Pod {
 	s.Helper()
@@ -40,7 +43,7 @@ func (s *session) runs(pod string, containers ...string) map[string]ground.Proce
 		s.Fatal(err)
 	}
 	var missing []string
-	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(5 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < patience; time.Sleep(5 * time.Millisecond) {
 		all, err := ground.Processes()
 		if err != nil {
 			s.Fatal(err)
@@ -95,7 +98,7 @@ func (s *session) wrote(pod, container string, attempt, n int) {
 	}
 	file := filepath.Join(s.g.Store.LogDir, "default_"+pod+"_"+uid, container, strconv.Itoa(attempt)+".log")
 	var got []string
-	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < patience; time.Sleep(5 * time.Millisecond) {
 		if got = loggedLines(s, file); len(got) >= n {
 			break
 		}
@@ -142,7 +145,7 @@ func loggedLines(s *session, file string) []string {
 func (s *session) ended(pod, container string, restarts, code int32) {
 	s.Helper()
 	var last *v1.ContainerStatus
-	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < patience; time.Sleep(20 * time.Millisecond) {
 		if last = s.status(pod, container); last != nil && last.State.Terminated != nil {
 			break
 		}
@@ -178,7 +181,7 @@ func (s *session) status(pod, container string) *v1.ContainerStatus {
 func (s *session) untilPhase(pod string, want v1.PodPhase) {
 	s.Helper()
 	var got v1.PodPhase
-	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < patience; time.Sleep(20 * time.Millisecond) {
 		if got = s.pod(pod).Status.Phase; got == want {
 			return
 		}
@@ -275,7 +278,7 @@ func (s *session) untilKept(pod string) {
 func (s *session) until(what string, done func() bool) {
 	s.Helper()
 	for start := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > 10*time.Second {
+		if time.Since(start) > patience {
 			s.Fatalf("waited in vain for %s", what)
 		}
 	}

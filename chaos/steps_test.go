@@ -272,7 +272,7 @@ func (s *session) begin() {
 }
 
 // commandTime is how long any command of a session may take.
-const commandTime = 30 * time.Second
+const commandTime = 2 * time.Minute
 
 // try runs podrun, and tells whether it was killed at the step.
 func (s *session) try(args ...string) (r ground.Result, killed bool) {
