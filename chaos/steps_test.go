@@ -299,9 +299,9 @@ func (s *session) try(args ...string) (r ground.Result, killed bool) {
 	return r, status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// exits runs podrun, which has to exit with the code. A command that was killed is
-// given again: it has to come to what it would have come to.
-func (s *session) exits(code int, args ...string) string {
+// comesTo runs podrun. A command that was killed is given again: it has to come to
+// what it would have come to.
+func (s *session) comesTo(args ...string) ground.Result {
 	s.Helper()
 	s.begin()
 	r, killed := s.try(args...)
@@ -311,6 +311,13 @@ func (s *session) exits(code int, args ...string) string {
 		}
 		r, _ = s.try(args...)
 	}
+	return r
+}
+
+// exits runs podrun, which has to exit with the code.
+func (s *session) exits(code int, args ...string) string {
+	s.Helper()
+	r := s.comesTo(args...)
 	if r.Code != code {
 		s.Fatalf("want exit %d of %s", code, r)
 	}
@@ -321,7 +328,7 @@ func (s *session) exits(code int, args ...string) string {
 func (s *session) endsClean() {
 	s.Helper()
 	left := s.g.Leaks()
-	for start := time.Now(); len(left) > 0 && time.Since(start) < 2*time.Second; left = s.g.Leaks() {
+	for start := time.Now(); len(left) > 0 && time.Since(start) < 5*time.Second; left = s.g.Leaks() {
 		time.Sleep(20 * time.Millisecond) // what the kernel removes in its own time
 	}
 	for _, file := range s.g.files(s.T) {

@@ -89,7 +89,7 @@ spec:
 
 // A pod comes to its end by itself.
 func walkFinishing(s *session) {
-	s.exits(1, "up", "pod.yaml")
+	s.comesTo("up", "pod.yaml") // 1, or 0 where the end comes later than up looks for it
 	s.ended("web", "good", 0, 0)
 	s.ended("web", "bad", 0, 3)
 	s.ended("web", "first", 0, 0)
