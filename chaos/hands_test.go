@@ -274,6 +274,11 @@ var recordFaults = []fault{
 	{"rm -r of the run root", func(h *hand) { h.sh("rm -rf %s || true", h.Store.RunRoot) }, func(h *hand) bool {
 		return exists(h.runFile("control")) && exists(h.runFile("containers/main.0/state.json")) && exists(filepath.Join(h.Store.AddressDir(), h.ip))
 	}},
+	{"rm of claims, lock and socket while there is no monitor", func(h *hand) {
+		h.sh("kill -STOP %d; rm -rf %s/* %s %s; kill -9 %d", h.monitor(), h.Store.AddressDir(), h.runFile("lock"), h.runFile("control"), h.monitor())
+	}, func(h *hand) bool {
+		return exists(h.runFile("control")) && exists(h.runFile("lock")) && exists(filepath.Join(h.Store.AddressDir(), h.ip))
+	}},
 	{"umount of a memory volume", func(h *hand) { h.umount(h.podFile("volumes/cache")) },
 		func(h *hand) bool { return h.mounted(h.podFile("volumes/cache")) }},
 	{"umount of a secret", func(h *hand) { h.umount(h.podFile("volumes/key")) },
@@ -331,6 +336,25 @@ func TestHandsOnTheRecord(t *testing.T) {
 		t.Errorf("after the restart the volumes hold %q", out)
 	}
 	h.end()
+}
+
+// What cannot be made again is told, once, and made again when it can be.
+func TestHandsThatHoldOn(t *testing.T) {
+	t.Parallel()
+	h := newHand(t)
+	claim := h.Store.ClaimPath("default", "handled")
+	h.sh("kill -STOP %d; rm %s; ln -s another %s; kill -CONT %d", h.monitor(), claim, claim, h.monitor())
+	ground.Until(t, "the events tell of it", func() bool {
+		out := h.Run("events", "-A", "-o", "json").Stdout + h.sh("cat %s", h.podFile("events.jsonl"))
+		return strings.Contains(out, "FailedRepair") && strings.Contains(out, "take that pod down, and this one gets its name back")
+	})
+	h.sh("rm %s", claim)
+	h.sh("touch %s", h.podFile("pod.json")) // the claim is not watched while it is another's
+	ground.Until(t, "the name is the pod's again", func() bool { return h.Run("ps", "handled").Code == 0 })
+	h.whole("a name that another had")
+	tally(hands, "faults injected", 1)
+	h.Must(t, "down", "handled")
+	h.sh("rm -rf %s", filepath.Join(h.Store.Root, "objects"))
 }
 
 // What the kernel tells nobody is found by looking.

@@ -31,6 +31,8 @@ const (
 	mendPeriod = 30 * time.Second
 	// mendGap lets the rest of what somebody does happen first (an rm -r).
 	mendGap = 10 * time.Millisecond
+	// mendAgain is how soon what could not be mended is tried again, before it is told.
+	mendAgain = time.Second
 	// Two who do not agree what the machine should be like are not to fight for its
 	// processors: after fightRepairs in a row there is one every fightGap.
 	fightRepairs = 40
@@ -40,7 +42,7 @@ const (
 type mender struct {
 	retired  atomic.Bool // the sandbox is going, by the pod's own end
 	wake     chan struct{}
-	failures map[string]bool // what could not be mended, as told
+	failures map[string]int // how often in a row something could not be mended
 
 	mu     sync.Mutex
 	record *state.Record // as it was written last; nil: the monitor's
@@ -66,7 +68,7 @@ func (g *mender) wakeUp() {
 // keepWhole mends the pod until ctx ends.
 func (m *monitor) keepWhole(ctx context.Context) {
 	g := &m.mender
-	g.wake, g.failures = make(chan struct{}, 1), map[string]bool{}
+	g.wake, g.failures = make(chan struct{}, 1), map[string]int{}
 	next := time.NewTimer(mendDelay)
 	defer next.Stop()
 	select {
@@ -153,7 +155,8 @@ func (m *monitor) look(ctx context.Context) (mended bool) {
 	return mended
 }
 
-// tellMended makes events of what was mended, and once of what cannot be.
+// tellMended makes events of what was mended, and once of what cannot be, also at
+// a second try.
 func (m *monitor) tellMended(what string, done []string, err error) {
 	e := pod.Event{Time: time.Now(), Type: v1.EventTypeWarning}
 	if len(done) > 0 {
@@ -165,10 +168,15 @@ func (m *monitor) tellMended(what string, done []string, err error) {
 		delete(m.mender.failures, what)
 		return
 	}
-	if m.mender.failures[what] {
+	m.mender.failures[what]++
+	switch m.mender.failures[what] {
+	case 1: // whoever is at it may not be through
+		time.AfterFunc(mendAgain, m.mender.wakeUp)
+		return
+	case 2:
+	default:
 		return
 	}
-	m.mender.failures[what] = true
 	e.Reason, e.Message = "FailedRepair", fmt.Sprintf("Somebody has removed or changed a part of %s, and it cannot be made again: %v", what, err)
 	fmt.Fprintf(os.Stderr, "podrun: %s\n", e.Message)
 	m.event(e)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"podrun/sandbox"
 	"podrun/state"
 	"podrun/step"
 )
@@ -122,11 +123,24 @@ func (m *monitor) mendRunDir(context.Context) ([]string, error) {
 	all.again("the pod's lock", made, err)
 	made, err = m.mendControl()
 	all.again("the control socket", made, err)
+	if m.users != nil {
+		made, err := m.mendUsers()
+		all.again("the reservation of the pod's user ids", made, err)
+	}
 	if m.address.v4.IsValid() {
 		made, err := m.host.Reclaim(m.uid(), m.address.v4)
 		all.again("the claim of the pod's address", made, err)
 	}
 	return all.result()
+}
+
+// mendUsers reserves the pod's user ids again where the reservation is gone.
+func (m *monitor) mendUsers() (made bool, err error) {
+	reserved, err := sandbox.KeepReserved(m.users.first)
+	if err != nil || reserved == nil {
+		return false, err
+	}
+	return true, errors.Join(m.pause.Keep("users-reserved", reserved), reserved.Close())
 }
 
 // mendLog goes on writing to a log that can be found.

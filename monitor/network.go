@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -33,6 +34,7 @@ func (m *monitor) addresses() error {
 	machine := machineAddresses(m.record.LinkPrefix)
 	addrs := machine
 	if !m.pod.Spec.HostNetwork {
+		m.keepAddress()
 		var err error
 		if m.address.v4, err = m.host.Allocate(m.uid()); err != nil {
 			return fmt.Errorf("allocate an address: %w", err)
@@ -60,6 +62,19 @@ func (m *monitor) addresses() error {
 		m.changed.Store(p)
 	}
 	return nil
+}
+
+// keepAddress claims the address again that the pod's sandbox has, if somebody has
+// removed the claim while there was no monitor: Allocate would give it another.
+func (m *monitor) keepAddress() {
+	last := m.lastStatus()
+	addr, err := netip.ParseAddr(last.Status.PodIP)
+	if err != nil || last.Sandbox == "" || last.Sandbox != m.sandboxID() || !m.host.Subnet.Contains(addr) {
+		return
+	}
+	if _, err := m.host.Reclaim(m.uid(), addr); err != nil {
+		fmt.Fprintf(os.Stderr, "podrun: %v\n", err) // the pod gets another
+	}
 }
 
 func (m *monitor) connect() error {

@@ -62,11 +62,12 @@ func (m *monitor) mountVolumes() error {
 
 // mountAll mounts what is not mounted of the volumes and /dev/shm.
 func (m *monitor) mountAll() (set *volumes.Set, shm string, err error) {
+	p := m.current() // the record's may be older
 	objects, err := m.references()
 	if err != nil {
 		return nil, "", err
 	}
-	if missing := manifest.MissingVolumes(m.pod, objects); len(missing) > 0 && !m.lastStatus().EverStarted {
+	if missing := manifest.MissingVolumes(p, objects); len(missing) > 0 && !m.lastStatus().EverStarted {
 		return nil, "", &missingVolumes{errors.Join(missing...)}
 	}
 	if waits, err := m.useClaims(objects); err != nil {
@@ -76,10 +77,10 @@ func (m *monitor) mountAll() (set *volumes.Set, shm string, err error) {
 	}
 	dir := m.store.PodDir(m.uid())
 	set, err = volumes.Mount(volumes.Spec{
-		Pod: m.pod, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
+		Pod: p, ConfigMaps: objects.ConfigMaps, Secrets: objects.Secrets,
 		Dir: filepath.Join(dir, "volumes"), Claims: m.store.ClaimDir(m.pod.Namespace),
 		Guard:       guard(m.store),
-		Memory:      runtime.PodResources(m.pod).Memory,
+		Memory:      runtime.PodResources(p).Memory,
 		Image:       m.mountImageVolume,
 		OnMachine:   func(f func() error) error { return sandbox.InMounts(m.mounts, f) },
 		Allocatable: m.allocatable,

@@ -89,6 +89,29 @@ func lockUsers(f *os.File, first int) error {
 	return os.NewSyscallError("fcntl", err)
 }
 
+// KeepReserved makes sure that the ids of a pod that runs are still reserved for it:
+// who removes the file of reservations lets them be given out twice. It returns
+// a new reservation, for pause to keep, or nil where the old one is good.
+func KeepReserved(first int) (*os.File, error) { return keepReserved(usersFile, first) }
+
+func keepReserved(file string, first int) (*os.File, error) {
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	probe := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: int64((first - firstUsers) / UsersPerPod), Len: 1}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &probe); err != nil {
+		return nil, errors.Join(os.NewSyscallError("fcntl", err), f.Close())
+	}
+	if probe.Type != unix.F_UNLCK {
+		return nil, f.Close()
+	}
+	if err := lockUsers(f, first); err != nil {
+		return nil, errors.Join(fmt.Errorf("reserve the user ids from %d again: another pod has them: %w", first, err), f.Close())
+	}
+	return f, nil
+}
+
 // Close gives up the reservation, unless pause has a copy of it.
 func (u *Users) Close() error { return u.reserved.Close() }
 

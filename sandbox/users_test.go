@@ -38,6 +38,30 @@ func TestReserveUsers(t *testing.T) {
 	}
 }
 
+// Who removes the file takes the reservation with it: the pod gets it back, unless
+// another was faster.
+func TestKeepReserved(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	u, err := reserveUsers(file, 0)
+	must(t, err)
+	defer u.Close()
+	if f, err := keepReserved(file, u.First); f != nil || err != nil {
+		t.Errorf("a good reservation: got %v, %v", f, err)
+	}
+	must(t, os.Remove(file))
+	f, err := keepReserved(file, u.First)
+	must(t, err)
+	if f == nil {
+		t.Fatal("the reservation is not made again")
+	}
+	if other, err := reserveUsers(file, u.First); err != nil || other.First == u.First {
+		t.Errorf("the ids are given out twice: %+v, %v", other, err)
+	} else {
+		other.Close()
+	}
+	must(t, f.Close())
+}
+
 func TestUsersOfTheMachine(t *testing.T) {
 	etc := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(etc, "passwd"), []byte("root:x:0:0::/:/bin/sh\nbroken\nodd:x:1879048200:5::/:/\n"), 0o644))
