@@ -10,6 +10,7 @@
 //	frames KIND ...    sends frames that no honest pod sends: see network.go
 //	connect NETWORK ADDRESS...   "ADDRESS ERRNO" or "ADDRESS done"
 //	talk KIND          prints for ever: see talk.go
+//	stop               stops every process but the first and itself, for ever
 package main
 
 import (
@@ -22,7 +23,7 @@ import (
 
 var commands = map[string]func(args []string) error{
 	"probe": probe, "write": writeFiles, "devices": devices, "hunt": hunt, "exchange": exchange, "where": where,
-	"frames": frames, "connect": connect, "talk": talk,
+	"frames": frames, "connect": connect, "talk": talk, "stop": stop,
 }
 
 func main() {
