@@ -71,6 +71,9 @@ func (a *app) store() (*state.Store, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("namespaces, mounts and firewall rules need root: use sudo")
 	}
+	if err := needDescriptors(); err != nil {
+		return nil, err
+	}
 	return state.Open(a.config)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,5 +134,39 @@ func TestCloseIdle(t *testing.T) {
 	}
 	if err := w.Copy(Stdout, p); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("copy after close: got %v, want %v", err, os.ErrClosed)
+	}
+}
+
+// TestCopyWithoutDescriptors: a process that can open nothing more goes on when it can again.
+func TestCopyWithoutDescriptors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "0.log")
+	stalls := make(chan error, 100)
+	w := newWriter(t, path, newPosition(t), Options{Stalled: func(err error) { stalls <- err }})
+	write, pipes := newStream(t)
+	write.WriteString("a\nb\n")
+	write.Close()
+	trimScratches()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := unix.Rlimit{Cur: 4, Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- w.Copy(Stdout, pipes) }()
+	stall := <-stalls
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(stall, unix.EMFILE) {
+		t.Errorf("stall: got %v, want %v", stall, unix.EMFILE)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := records(t, path); !slices.Equal(got, []string{"stdout F a", "stdout F b"}) {
+		t.Errorf("got %q", got)
 	}
 }

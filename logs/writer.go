@@ -148,7 +148,11 @@ func (w *Writer) Copy(stream Stream, p Pipes) error {
 	}
 	defer w.copies.Done()
 	defer runtime.KeepAlive(p)
-	source, err := w.sources.add(p.Source)
+	var source *os.File
+	err := w.patiently(func() (err error) {
+		source, err = w.sources.add(p.Source)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", stream, err)
 	}
@@ -206,7 +210,7 @@ func (w *Writer) settle(stream Stream, st stage) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s, err := takeScratch()
+	s, err := w.takeScratch()
 	if err != nil {
 		return err
 	}
@@ -238,7 +242,7 @@ func (w *Writer) resume(s *scratch, stream Stream, st stage) error {
 
 // pump writes what the source has, until it is empty or has ended.
 func (w *Writer) pump(source int, stream Stream, st stage) (ended bool, err error) {
-	s, err := takeScratch()
+	s, err := w.takeScratch()
 	if err != nil {
 		return false, err
 	}
@@ -349,6 +353,34 @@ func (w *Writer) drain(s *scratch, st stage, at place) error {
 	at.phase, at.bytes = idle, 0
 	w.position.store(at)
 	return nil
+}
+
+// takeScratch waits for scratch: what keeps it from being had is that the process or the machine is out of descriptors
+// or of memory, which passes.
+func (w *Writer) takeScratch() (s *scratch, err error) {
+	err = w.patiently(func() (err error) {
+		s, err = takeScratch()
+		return err
+	})
+	return s, err
+}
+
+// patiently calls f until it does not lack anything any more, or the Writer is closed.
+func (w *Writer) patiently(f func() error) error {
+	for {
+		err := f()
+		if err == nil || errors.Is(err, os.ErrClosed) {
+			return err
+		}
+		if w.options.Stalled != nil {
+			w.options.Stalled(err)
+		}
+		select {
+		case <-w.stopping:
+			return os.ErrClosed
+		case <-time.After(retryPause):
+		}
+	}
 }
 
 // retry calls f until it succeeds, whatever keeps the log from being written: a full disk gets room, a quota is raised, a
