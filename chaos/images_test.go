@@ -264,20 +264,26 @@ func pushTestImage(t testing.TB, reference, text string) {
 	t.Helper()
 	var layers []v1.Layer
 	for _, file := range [][2]string{{"etc/conf", "of " + text}, {"text", text}} {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		if err := errors.Join(ground.AddFile(w, file[0], file[1], 0o644), w.Close()); err != nil {
-			t.Fatal(err)
-		}
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		layers = append(layers, layer)
+		layers = append(layers, layerOf(t, file[0], file[1]))
 	}
 	if err := pushLayers(reference, v1.Config{Cmd: []string{"/text"}}, layers...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// layerOf is a layer of one file.
+func layerOf(t testing.TB, name, text string) v1.Layer {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := errors.Join(ground.AddFile(w, name, text, 0o644), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer
 }
 
 // pushLayers pushes an image for this machine.
