@@ -191,6 +191,9 @@ func (s *Store) readRecord(name string) (*Image, error) {
 		return nil, fmt.Errorf("read image record %s: version %d is not known to this podrun", path, r.Version)
 	}
 	for i, layer := range r.Layers {
+		if len(layer) != layerNameLength || strings.Trim(layer, "0123456789abcdef") != "" {
+			return nil, fmt.Errorf("read image record %s: it names a layer %q; %s", path, layer, repairHint)
+		}
 		r.Layers[i] = s.layerPath(layer)
 	}
 	return &r.Image, nil

@@ -171,7 +171,9 @@ func (s *Store) layerInfo(chain v1.Hash) (layerInfo, error) {
 
 // layerName shortens a chain ID to a directory name: all layers of an image
 // are named in one mount option, which is a page at most (see Mount).
-func layerName(chain v1.Hash) string { return chain.Hex[:24] }
+func layerName(chain v1.Hash) string { return chain.Hex[:layerNameLength] }
+
+const layerNameLength = 24
 
 // lockInterval is how often a waiting writer looks whether its turn has come.
 // A lock is polled, since flock(2) cannot be given up when a context ends.
