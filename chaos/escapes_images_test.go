@@ -197,7 +197,10 @@ func (h *hostileImage) try(t *testing.T, g *ground.Ground, reference, hostUsers 
 	switch {
 	case h.up == "" && r.Code != 0:
 		t.Errorf("%s\nwant it to run", r)
-	case h.up != "" && (r.Code == 0 || !strings.Contains(r.Stderr, h.up)):
+	case h.up != "" && r.Code == 0:
+		tally(imageEscapeClass, "escapes", 1)
+		t.Errorf("%s\nwant it refused: %q", r, h.up)
+	case h.up != "" && !strings.Contains(r.Stderr, h.up):
 		t.Errorf("%s\nwant %q", r, h.up)
 	}
 	if h.up == "" && r.Code == 0 {

@@ -86,8 +86,11 @@ type guardedReader struct {
 	unseen int // bytes read since the file system was asked
 }
 
-// spaceStep is how much of an archive is read between two questions.
-const spaceStep = 1 << 20
+// How many bytes of an archive are read, and files made, between two questions.
+const (
+	spaceStep   = 1 << 20
+	entriesStep = 64
+)
 
 func (r *guardedReader) Read(p []byte) (int, error) {
 	if r.ctx.Err() != nil {

@@ -70,7 +70,7 @@ func unpack(ctx context.Context, dir string, r io.Reader) (*tree, error) {
 	}
 	defer stop()
 	hashed := io.TeeReader(&guardedReader{ctx: guarded, inner: plain, space: space}, io.MultiWriter(sum, &length))
-	u := unpacker{root: dir, explicit: map[string]bool{}, free: space.free}
+	u := unpacker{root: dir, explicit: map[string]bool{}, free: space.free, space: space}
 	size, err := archive.Apply(guarded, dir, hashed, archive.WithFilter(u.filter), archive.WithConvertWhiteout(u.entry))
 	if err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) && length < tarBlock {
@@ -131,7 +131,9 @@ type unpacker struct {
 	headerBytes int64
 	// free is what is left of the space that the layer may take. A kilobyte of
 	// archive can name a sparse file of exabytes.
-	free int64
+	free    int64
+	space   *space
+	entries int
 	// explicit holds the directories of the layer: true with an entry of their
 	// own, false where a path implied them.
 	explicit  map[string]bool
@@ -165,6 +167,11 @@ func (u *unpacker) filter(h *tar.Header) (bool, error) {
 	}
 	if u.headerBytes > maxHeaderBytes {
 		return false, fmt.Errorf("%w: it has more files than podrun takes", errForged)
+	}
+	if u.entries++; u.entries%entriesStep == 0 {
+		if err := u.space.short(); err != nil {
+			return false, err
+		}
 	}
 	if u.free -= h.Size; u.free < 0 {
 		return false, fmt.Errorf("%q and the files before it are larger than the free space: %w", h.Name, unix.ENOSPC)
