@@ -25,9 +25,6 @@ func imageCheckCommand(a *app) *cli.Command {
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &format, Usage: "`FORMAT`: json"},
 		},
 		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usagef("image check takes no argument: it checks all images")
-			}
 			if format != "" && format != "json" {
 				return usagef("--output %q: want json", format)
 			}

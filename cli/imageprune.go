@@ -19,9 +19,6 @@ func imagePruneCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Destination: &all, Usage: "also remove images that have a name"},
 		},
 		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usagef("image prune takes no argument; 'podrun image rm' removes single images")
-			}
 			store, err := a.store()
 			if err != nil {
 				return err

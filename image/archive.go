@@ -2,6 +2,7 @@ package image
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -126,7 +127,7 @@ func (t *tarArchive) open(name string) (io.ReadCloser, int64, error) {
 func (t *tarArchive) Close() error { return t.file.Close() }
 
 // openArchive opens a directory or a file.
-func (s *Store) openArchive(name string) (archiveFiles, error) {
+func (s *Store) openArchive(ctx context.Context, name string) (archiveFiles, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -154,12 +155,17 @@ func (s *Store) openArchive(name string) (archiveFiles, error) {
 		return openTarball(f)
 	}
 	defer f.Close()
-	return s.spool(f)
+	return s.spool(ctx, f)
 }
 
 // spool writes a stream, decompressed, to a file without a name: an archive's
 // table of contents may come last, and the file must not outlive us.
-func (s *Store) spool(r io.Reader) (archiveFiles, error) {
+func (s *Store) spool(ctx context.Context, r io.Reader) (archiveFiles, error) {
+	ctx, space, stop, err := keepSpace(ctx, s.path("tmp"))
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
 	plain, err := decompress(r)
 	if err != nil {
 		return nil, err
@@ -170,7 +176,7 @@ func (s *Store) spool(r io.Reader) (archiveFiles, error) {
 		return nil, err
 	}
 	if err = os.Remove(f.Name()); err == nil {
-		_, err = io.Copy(f, plain)
+		_, err = io.Copy(f, &guardedReader{ctx: ctx, inner: plain, space: space})
 	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)

@@ -175,6 +175,22 @@ func TestBombOfLayers(t *testing.T) {
 	wantNoOrphans(t, s)
 }
 
+// TestArchiveBombs: an archive of images is bounded, too.
+func TestArchiveBombs(t *testing.T) {
+	s := smallDisk(t)
+	if _, err := s.LoadStream(t.Context(), bytes.NewReader(bomb(t, 300<<20))); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "would fill the disk") {
+		t.Errorf("load of a bomb = %v, want that there is no space", err)
+	}
+	wantTidy(t, s)
+	config := `{"rootfs":{"diff_ids":[]}}` + strings.Repeat(" ", maxConfig-100)
+	list := strings.Repeat(`{"Config":"c.json"},`, 10_000) + `{"Config":"c.json"}`
+	peak := newMemoryPeak()
+	_, err := newStore(t).LoadStream(t.Context(), bytes.NewReader(tarOf(t, file{name: "manifest.json", body: "[" + list + "]"}, file{name: "c.json", body: config})))
+	if !errors.Is(err, errForged) || peak.grown() > 1<<30 {
+		t.Errorf("load of one config many times = %v, with %d MiB of memory", err, peak.grown()>>20)
+	}
+}
+
 // liar is a registry of one image that says what it wants.
 type liar struct {
 	manifest []byte

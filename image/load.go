@@ -20,12 +20,12 @@ import (
 // gzip or zstd. The names in it become references; an image without one has its
 // ID only. Images for other platforms are left out.
 func (s *Store) Load(ctx context.Context, name string) ([]*Image, error) {
-	return s.load(ctx, name, func() (archiveFiles, error) { return s.openArchive(name) })
+	return s.load(ctx, name, func() (archiveFiles, error) { return s.openArchive(ctx, name) })
 }
 
 // LoadStream is Load of a tar that can be read once.
 func (s *Store) LoadStream(ctx context.Context, r io.Reader) ([]*Image, error) {
-	return s.load(ctx, "stream", func() (archiveFiles, error) { return s.spool(r) })
+	return s.load(ctx, "stream", func() (archiveFiles, error) { return s.spool(ctx, r) })
 }
 
 func (s *Store) load(ctx context.Context, name string, open func() (archiveFiles, error)) ([]*Image, error) {
@@ -83,6 +83,14 @@ func findImages(files archiveFiles) ([]loadable, error) {
 	return layoutImages(files, data)
 }
 
+// maxArchiveText bounds the manifests and configs of an archive, which are in
+// memory together: a small list can name one of them any number of times.
+const maxArchiveText = 128 << 20
+
+var errArchiveText = fmt.Errorf("%w: its images have more than %d MiB of manifests and configs", errForged, maxArchiveText>>20)
+
+func (c *candidate) textSize() int { return len(c.manifest) + len(c.config) }
+
 func dockerImages(files archiveFiles, data []byte) ([]loadable, error) {
 	var list []struct {
 		Config   string
@@ -93,6 +101,7 @@ func dockerImages(files archiveFiles, data []byte) ([]loadable, error) {
 		return nil, fmt.Errorf("read manifest.json: %w", err)
 	}
 	var found []loadable
+	var text int
 	for _, entry := range list {
 		config, err := readSmall(files, entry.Config, maxConfig)
 		if err != nil {
@@ -101,6 +110,9 @@ func dockerImages(files archiveFiles, data []byte) ([]loadable, error) {
 		c, err := dockerCandidate(files, config, entry.Layers)
 		if err != nil {
 			return nil, err
+		}
+		if text += c.textSize(); text > maxArchiveText {
+			return nil, errArchiveText
 		}
 		l := loadable{candidate: c}
 		for _, tag := range entry.RepoTags {
@@ -153,6 +165,7 @@ func layoutImages(files archiveFiles, data []byte) ([]loadable, error) {
 	}
 	var found []loadable
 	var offered []string
+	var text int
 	for _, d := range index.Manifests {
 		if p := d.Platform; isAttestation(d) || p != nil && rank(*p, machinePlatform()) < 0 {
 			if p != nil {
@@ -163,6 +176,9 @@ func layoutImages(files archiveFiles, data []byte) ([]loadable, error) {
 		c, err := layoutCandidate(files, d)
 		if err != nil {
 			return nil, err
+		}
+		if text += c.textSize(); text > maxArchiveText {
+			return nil, errArchiveText
 		}
 		references, err := layoutNames(d.Annotations)
 		if err != nil {

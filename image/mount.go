@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -32,17 +33,23 @@ func Mount(img *Image, target, dir string) error {
 	}
 	err = mountOverlay(lowers, target, dir)
 	if errors.Is(err, unix.ENOENT) {
-		for _, layer := range img.Layers {
-			if _, statErr := os.Stat(layer); statErr != nil {
-				return fmt.Errorf("mount root filesystem: %w; %s", statErr, repairHint)
-			}
-		}
+		err = cmp.Or(img.lostLayer(), err)
 	}
 	if errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("mount root filesystem: %w; overlayfs takes ext4, xfs (with ftype=1), btrfs or tmpfs below %s, but no other overlay", err, dir)
 	}
 	if err != nil {
 		return fmt.Errorf("mount root filesystem: %w", err)
+	}
+	return nil
+}
+
+// lostLayer is an error that names a layer that is not in its place, if one is not.
+func (img *Image) lostLayer() error {
+	for _, layer := range img.Layers {
+		if _, err := os.Stat(layer); err != nil {
+			return fmt.Errorf("%w; %s", err, repairHint)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package image
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +32,11 @@ func MountReadOnly(img *Image, target, dir string) error {
 	for i := len(img.Layers) - 1; i >= 0; i-- {
 		lowers = append(lowers, img.Layers[i])
 	}
-	if err := mountOverlay(append(lowers, empty), target, ""); err != nil {
+	err := mountOverlay(append(lowers, empty), target, "")
+	if errors.Is(err, unix.ENOENT) {
+		err = cmp.Or(img.lostLayer(), err)
+	}
+	if err != nil {
 		return fmt.Errorf("mount image volume: %w", err)
 	}
 	return nil
