@@ -43,6 +43,10 @@ func checkGrammar(ref name.Reference) error {
 	if strings.Trim(host, "[") == "" || !isWord(host[len(host)-1]) && host[len(host)-1] != ':' {
 		return fmt.Errorf("%q is no registry", host)
 	}
+	// The library leaves out library/ when it measures what was given.
+	if n := len(ref.Context().RepositoryStr()); n > maxRepository {
+		return fmt.Errorf("a name of %d bytes is too long", n)
+	}
 	for part := range strings.SplitSeq(ref.Context().RepositoryStr(), "/") {
 		if !isPathComponent(part) {
 			return fmt.Errorf("%q is no part of a name", part)
@@ -53,6 +57,9 @@ func checkGrammar(ref name.Reference) error {
 	}
 	return nil
 }
+
+// maxRepository is the grammar's (distribution, reference.NameTotalLengthMax).
+const maxRepository = 255
 
 // isPathComponent: lower case letters and digits, in words joined by one dot,
 // one or two underscores, or any number of dashes.
