@@ -149,9 +149,13 @@ func (s *attaching) show(ctx context.Context, at *monitor.Attachment) error {
 	if s.stdin {
 		s.passing.Do(func() { go s.pass(raw) })
 	}
+	stdout, stderr := s.Out, s.Err
+	if !raw { // then it is a log that is followed
+		stdout, stderr = logTo(s.Out), logTo(s.Err)
+	}
 	var copies sync.WaitGroup
-	copies.Go(func() { io.Copy(s.Out, at.Stdout) })
-	copies.Go(func() { io.Copy(s.Err, at.Stderr) })
+	copies.Go(func() { io.Copy(stdout, at.Stdout) })
+	copies.Go(func() { io.Copy(stderr, at.Stderr) })
 	ended := make(chan struct{})
 	go func() { copies.Wait(); close(ended) }()
 	select {

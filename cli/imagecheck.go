@@ -79,7 +79,7 @@ func (a *app) printReportJSON(r *image.Report) error {
 	if r.Problems == nil {
 		r.Problems = []*image.Problem{}
 	}
-	encoder := json.NewEncoder(a.Out)
+	encoder := json.NewEncoder(dataTo(a.Out))
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(r)
 }

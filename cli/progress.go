@@ -26,7 +26,7 @@ func (a *app) newProgress() progress {
 	if f, ok := a.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return &bars{out: f, layers: map[string]*mpb.Bar{}}
 	}
-	return &lines{out: a.Err, sizes: map[string]int64{}}
+	return &lines{out: visibleWriter{a.Err}, sizes: map[string]int64{}}
 }
 
 type silent struct{}

@@ -139,7 +139,7 @@ func (a *app) printFindings(found []audit.Finding, format string) error {
 		if found == nil {
 			found = []audit.Finding{}
 		}
-		encoder := json.NewEncoder(a.Out)
+		encoder := json.NewEncoder(dataTo(a.Out))
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(found)
 	}
@@ -147,7 +147,7 @@ func (a *app) printFindings(found []audit.Finding, format string) error {
 		a.printf("nothing to complain of\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.Out, 0, 0, 3, ' ', 0)
+	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "KIND\tWHERE\tWHAT\tREPAIR\tADVICE")
 	for _, f := range found {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", f.Kind, visible(f.Where), visible(f.What), dash(f.Repair), dash(f.Advice))

@@ -16,8 +16,8 @@ import (
 // the clipboard, to answer as if the user had typed (CVE-2021-25743 of kubectl). In
 // podrun's own texts, tables and complaints all of it is shown instead of sent. A
 // log is the container's own text: a file or pipe gets it byte for byte, a terminal
-// with its colours and nothing else that it would obey, as less -R has it. What exec
-// and attach connect with a terminal is passed on as it is.
+// with its colours and nothing else that it would obey, as less -R has it; so does
+// attach. What exec and attach -t connect with a terminal is passed on as it is.
 
 // visible shows what a terminal would obey as cat -v and less do. Lines and tabs stay.
 func visible(text string) string {
