@@ -86,6 +86,7 @@ func (m *monitor) keepWhole(ctx context.Context) {
 			gap = fight.round(time.Now())
 		}
 		next.Reset(mendPeriod)
+		rest() // what a look leaves would else stay until there are megabytes of it
 		select {
 		case <-ctx.Done():
 			return

@@ -174,6 +174,9 @@ func (h Host) missingSysctls(a Attachment) []string {
 		missing = append(missing, "sysctl net.ipv6.conf.all.forwarding")
 	}
 	for _, s := range settings {
+		if strings.HasSuffix(s.key, "/addr_gen_mode") {
+			continue // a reader spins while anybody changes links (rtnl_trylock)
+		}
 		now, err := os.ReadFile(s.path())
 		if err == nil && strings.TrimSpace(string(now)) != s.value {
 			missing = append(missing, "sysctl net."+strings.ReplaceAll(s.key, "/", "."))

@@ -29,7 +29,10 @@ func (h Host) Watch(ctx context.Context, a Attachment, changed func()) error {
 	}
 	names := [][]byte{[]byte(h.linkName(a.UID) + "\x00"), []byte(h.gatewayLink() + "\x00")}
 	for _, addr := range a.addrs() {
-		names = append(names, addr.AsSlice(), h.gateway(familyOf(addr)).AsSlice())
+		names = append(names, addr.AsSlice())
+	}
+	if a.Addr6.IsValid() { // Gateway is that of all instances; its message names the link
+		names = append(names, h.Gateway6().AsSlice())
 	}
 	links.concerns = func(message []byte) bool {
 		return typeOf(message) == unix.RTM_NEWNETCONF || containsAny(message, names)
