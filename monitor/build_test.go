@@ -34,7 +34,7 @@ func sharing(t *testing.T, port int32) *monitor {
 		}
 		sandbox.RemoveInstance(s.Instance)
 	})
-	return &monitor{store: s, record: &state.Record{Pod: p, MaxPIDs: -1}, pod: p}
+	return &monitor{store: s, record: &state.Record{LogDir: s.LogDir, Pod: p, MaxPIDs: -1}, pod: p}
 }
 
 // What build leaves in the background may fail as well: then the next container of
