@@ -41,7 +41,7 @@ func power(ctx context.Context, b *bench) (err error) {
 	}
 	defer func() { err = errors.Join(err, disk.close()) }()
 	e := &experiment{bench: b, disk: disk, random: rand.New(rand.NewPCG(b.seed, 0)), took: make(map[string]time.Duration)}
-	e.plan = plan{name: name, memory: 1024, limit: 5 * time.Minute, drives: []string{"format=raw,file=nbd+unix:///?socket=" + socket, b.payload()}}
+	e.plan = plan{name: name, memory: 1024, limit: 10 * time.Minute, drives: []string{"format=raw,file=nbd+unix:///?socket=" + socket, b.payload()}}
 	fmt.Printf("power: -seed %d\n", b.seed)
 	for round := range len(cuts) + 1 {
 		if err := e.boot(ctx, round); err != nil {
