@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"podrun/sandbox"
 	"podrun/state"
@@ -156,6 +157,9 @@ func (a *app) installService(ctx context.Context, o *serviceOptions, u unit) err
 	if err := systemctl(ctx, "enable", "--now", sandbox.Service); err != nil {
 		return fmt.Errorf("%w; the unit is %s", err, path)
 	}
+	if err := syncAll(o.dir); err != nil { // systemctl does not sync its links
+		return err
+	}
 	a.printf("%s installed, enabled and started\n", path)
 	return nil
 }
@@ -163,6 +167,16 @@ func (a *app) installService(ctx context.Context, o *serviceOptions, u unit) err
 func writeUnit(path, text string) error {
 	defer step.Change("write the unit")()
 	return state.WriteFile(path, []byte(text), 0o644, state.Durable)
+}
+
+// syncAll makes durable all that is on the file system of dir.
+func syncAll(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return os.NewSyscallError("syncfs", unix.Syncfs(int(f.Fd())))
 }
 
 // uninstallService does not stop the unit: that would suspend the pods.
