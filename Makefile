@@ -34,6 +34,7 @@ test: build ## run all tests, on this machine's kernel (as root)
 	@all=$$(go list -tags '$(TAGS)' ./...) && \
 	pure=$$(grep -E '^podrun/($(PURE))(/|$$)' <<<"$$all") && \
 	go test -tags '$(TAGS)' $$pure && \
+	go test -tags '$(TAGS) steps' ./step && \
 	go test -tags '$(TAGS)' -count=1 $$(grep -vxF "$$pure" <<<"$$all" | grep -v '^podrun/chaos$$')
 
 chaos: ## break podrun and the machine around it, and count what is lost (as root)
@@ -63,6 +64,8 @@ lint: ## gofmt, go vet, staticcheck
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:" $$unformatted >&2; exit 1; fi
 	go vet -tags '$(TAGS)' ./...
 	go tool staticcheck -tags '$(TAGS)' ./...
+	go vet -tags '$(TAGS) steps' ./step
+	go tool staticcheck -tags '$(TAGS) steps' ./step
 
 ROUNDS := 15
 bench: build ## measure beside podman and write docs/benchmarks.md (as root)
