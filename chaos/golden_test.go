@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"podrun/ground"
@@ -95,7 +96,16 @@ func golden(t *testing.T, name, got string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compare(t, name, got, string(want))
+	compare(t, name, got, ofThisCgroup(name, string(want)))
+}
+
+// ofThisCgroup is a list as it is on this machine: on cgroup v2 all containers but
+// privileged ones have a cgroup namespace, which v1 has for none.
+func ofThisCgroup(name, list string) string {
+	if unified() && name != "privileged" {
+		return strings.Replace(list, "\ncgroup the machine's\n", "\ncgroup its own\n", 1)
+	}
+	return list
 }
 
 // compare counts what one process has that the list has not, or the reverse.

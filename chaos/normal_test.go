@@ -67,6 +67,8 @@ var (
 	fieldsLeft   = regexp.MustCompile(`^(Name|State|N?S?[Tt]gid|Ngid|N?S?[Pp]id|NSpgid|NSsid|FDSize|Kthread|Vm.*|Rss.*|HugetlbPages|CoreDumping|untag_mask|SigQ|Spec.*|x86_.*|.*ctxt_switches):`)
 	mountHead    = regexp.MustCompile(`^\d+ \d+ \d+:\d+ `)
 	mountPeer    = regexp.MustCompile(`(shared|master|propagate_from):\d+`)
+	ownID        = regexp.MustCompile(`([ug]id)=(\d{10})`)
+	machineFiles = regexp.MustCompile(` - devtmpfs .*`)
 	overlayDirs  = regexp.MustCompile(`(lowerdir\+?|upperdir|workdir)=[^,]*`)
 	containerDir = regexp.MustCompile(`/containers/[a-z]+\.\d/`)
 	keyRing      = regexp.MustCompile(`session: keyring;(\d+;\d+);[0-9a-f]+;_ses\.\S+`)
@@ -142,6 +144,7 @@ func (n normal) mount(line string) string {
 	line = overlayDirs.ReplaceAllString(line, "$1=<podrun's>")
 	line = strings.NewReplacer(n.g.Store.Root, "<root>", n.g.Store.RunRoot, "<run>", n.uid, "<uid>", n.g.Store.Instance, "<instance>").Replace(line)
 	line = containerDir.ReplaceAllString(line, "/containers/<container>/")
+	line = machineFiles.ReplaceAllString(ownID.ReplaceAllStringFunc(line, inOwnIDs), " - <the machine's devices>")
 	fields := strings.Fields(line)
 	if len(fields) < 6 {
 		return line
@@ -163,10 +166,20 @@ func (n normal) mount(line string) string {
 	return before + " - <the file system of podrun's root>"
 }
 
+// inOwnIDs is uid=N, where N is one of 65,536 ids of a pod's own, as the pod has it.
+func inOwnIDs(text string) string {
+	m := ownID.FindStringSubmatch(text)
+	id, err := strconv.Atoi(m[2])
+	if err != nil || id < 0x70000000 {
+		return text
+	}
+	return fmt.Sprintf("%s=<its own %d>", m[1], (id-0x70000000)%65536)
+}
+
 // cgroupMount shows whose cgroups are mounted, and how. On v1 there is one for
 // each controller below a tmpfs, on v2 one that a namespace makes the root.
 func (n normal) cgroupMount(fields []string) string {
-	own := regexp.MustCompile(`^(/|/podrun/<instance>/<uid>/[a-z]+\.\d)$`)
+	own := regexp.MustCompile(`^(/|/podrun/<instance>/<uid>/[a-z]+\.\d|/podrun.slice/podrun-<instance>-<uid>.scope/pod/[a-z]+\.\d)$`)
 	if !own.MatchString(fields[0]) {
 		return strings.Join(fields, " ")
 	}
@@ -177,7 +190,8 @@ func (n normal) cgroupMount(fields []string) string {
 }
 
 func (n normal) cgroup(line string) string {
-	own := regexp.MustCompile(`^\d+:[a-z=,_]*:/podrun/` + n.g.Store.Instance + `/` + n.uid + `/[a-z]+\.\d(/podrun-exec-\S+)?$`)
+	pod := `(/podrun/` + n.g.Store.Instance + `/` + n.uid + `|/podrun.slice/podrun-` + n.g.Store.Instance + `-` + n.uid + `.scope/pod)`
+	own := regexp.MustCompile(`^\d+:[a-z=,_]*:` + pod + `/[a-z]+\.\d(/podrun-exec-\S+)?$`)
 	if own.MatchString(line) || line == "0::/" && unified() {
 		return "<cgroups of the container>"
 	}
