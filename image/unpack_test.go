@@ -237,9 +237,12 @@ func TestLayerLargerThanDisk(t *testing.T) {
 	wantTidy(t, s)
 }
 
-// FuzzUnpack: no archive, however broken, gets anything out of its directory.
+// FuzzUnpack: no archive, however broken, gets anything out of its directory; what
+// one unpacks to can be told by its inventory.
 func FuzzUnpack(f *testing.F) {
 	f.Add(tarOf(f, file{name: "a", body: "a"}, file{name: "l", kind: tar.TypeSymlink, body: "/"}, file{name: "l/b/.wh.c"}, file{name: "d/.wh..wh..opq"}))
+	f.Add(tarOf(f, file{name: "../../x", body: "a"}, file{name: "/abs", body: "b"}, file{name: "h", kind: tar.TypeLink, body: "../../layer"}, file{name: "dev", kind: tar.TypeChar}, file{name: "p", kind: tar.TypeFifo}))
+	f.Add(tarOf(f, file{name: "d/.wh.x"}, file{name: "d", kind: tar.TypeSymlink, body: "../.."}, file{name: "d/y", body: "y"}, file{name: ".wh.d"}, file{name: "z", pax: map[string]string{xattrRecord + "user.a": "b", xattrRecord + "trusted.overlay.opaque": "y"}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parent := t.TempDir()
 		tree, err := unpack(t.Context(), filepath.Join(parent, "layer"), io.LimitReader(bytes.NewReader(data), 1<<20))
@@ -248,6 +251,17 @@ func FuzzUnpack(f *testing.F) {
 		}
 		if entries, _ := os.ReadDir(parent); len(entries) > 1 {
 			t.Errorf("outside of the layer: %v", entries)
+		}
+		if err != nil {
+			return
+		}
+		inventory := filepath.Join(parent, "inventory")
+		sum, err := writeInventory(tree.dir, inventory)
+		if err == nil {
+			err = verifyTree(tree.dir, inventory, sum)
+		}
+		if err != nil {
+			t.Errorf("inventory: %v", err)
 		}
 	})
 }
