@@ -55,7 +55,7 @@ func (s *services) hear(at, from string) {
 	s.heard = append(s.heard, at+" from "+from)
 }
 
-// since takes what was heard that has one of the words in it.
+// about is what was heard that has one of the words in it.
 func (s *services) about(words ...string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
