@@ -60,7 +60,7 @@ func (f *Found) Doomed() bool {
 // recorded as running and does not run has ended, nobody knows how.
 func (f *Found) correct(s *state.Store) {
 	st := &f.Status.Status
-	if f.Lost() && f.Status.Stop == nil {
+	if ended := st.Phase == v1.PodSucceeded || st.Phase == v1.PodFailed; f.Lost() && f.Status.Stop == nil && !ended {
 		// As a pod whose node is lost: what still runs is not probed, logged or restarted.
 		st.Reason, st.Message = "Unknown", "Nobody keeps the pod; 'podrun resume' starts it again"
 	}
