@@ -34,6 +34,7 @@ type walk struct {
 	files   map[string]string
 	session func(*session)
 	newOnly bool // leave out changes that earlier walks have been killed at
+	during  int  // only steps that are passed with this command of the session; 0 is all
 	twice   bool // kill the next monitor at the same step, where it comes to that
 	random  int  // so many times, kill three monitors at steps of any kind instead
 }
@@ -75,14 +76,15 @@ func (w walk) run(t *testing.T, binary string, seen map[string]bool) {
 func (w walk) chosen(steps []killStep, seen map[string]bool) []killStep {
 	var chosen, monitors []killStep
 	for _, s := range steps {
-		if !w.newOnly || *every || !seen[s.change()] {
+		fresh := !w.newOnly || *every || !seen[s.change()]
+		if fresh && (w.during == 0 || w.during == s.passed) {
 			chosen = append(chosen, s)
 		}
 		if strings.HasPrefix(s.line, "monitor/") && s.command == 0 {
 			monitors = append(monitors, s)
 		}
 	}
-	for _, s := range steps {
+	for _, s := range chosen {
 		seen[s.change()] = true
 	}
 	switch {
@@ -148,6 +150,7 @@ func (w walk) once(t *testing.T, g *walkGround, step killStep) {
 type killStep struct {
 	line    string
 	command int
+	passed  int // the command with which it was passed
 }
 
 // change is the step without its number: role, name, and before or after.
@@ -177,7 +180,7 @@ func (g *walkGround) passed(t *testing.T) []killStep {
 			continue
 		}
 		times[line]++
-		steps = append(steps, killStep{line, command})
+		steps = append(steps, killStep{line, command, command})
 	}
 	for i := range steps {
 		if times[steps[i].line] == 1 {

@@ -9,7 +9,7 @@ import (
 var walks = []walk{
 	{name: "plain", files: map[string]string{"pod.yaml": plainPod}, session: walkPlain},
 	{name: "twice", files: map[string]string{"pod.yaml": plainPod}, session: walkPlain, twice: true},
-	{name: "recovery", files: map[string]string{"pod.yaml": endingPod}, session: walkRecovery},
+	{name: "recovery", files: map[string]string{"pod.yaml": endingPod}, session: walkRecovery, during: 2},
 	{name: "ending", files: map[string]string{"pod.yaml": finishingPod}, session: walkFinishing},
 	{name: "restart", files: map[string]string{"pod.yaml": restartingPod}, session: walkRestart},
 	{name: "change", files: map[string]string{"pod.yaml": changingPod, "changed.yaml": changedPod}, session: walkChange},
