@@ -34,7 +34,7 @@ func (m containers) Exec(ctx context.Context, container string, number int, argv
 	defer killed()
 	output := make(chan []byte, 1)
 	go func() { output <- readSome(read) }()
-	exit, err := e.Wait()
+	exit, err := waitUntil(ctx, e)
 	if ctx.Err() != nil {
 		return pod.ExecResult{}, ctx.Err()
 	}
@@ -79,6 +79,32 @@ func (m containers) begin(ctx context.Context, a *attempt, c runtime.Command) (*
 		}
 	}()
 	return nil, ctx.Err()
+}
+
+// killWait is how long a command that is being killed is waited for: one that is
+// frozen with its container does not end before that goes on.
+const killWait = 2 * time.Second
+
+// waitUntil waits for the end of a command, which is killed when ctx ends.
+func waitUntil(ctx context.Context, e *runtime.Execution) (exit runtime.Exit, err error) {
+	ended := make(chan struct{})
+	var late runtime.Exit
+	var failed error
+	go func() {
+		defer close(ended)
+		late, failed = e.Wait()
+	}()
+	select {
+	case <-ended:
+		return late, failed
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+		return late, failed
+	case <-time.After(killWait):
+		return exit, ctx.Err()
+	}
 }
 
 // maxProbeOutput is the kubelet's limit (prober, maxReadLength).
