@@ -150,6 +150,9 @@ func (m *monitor) look(ctx context.Context) (mended bool) {
 			return false // the death of pause has caused it
 		}
 		mended = mended || len(done) > 0 || err != nil
+		if len(done) > 0 {
+			m.mender.wakeUp() // what was removed again before it was watched again
+		}
 		m.tellMended(one.what, done, err)
 	}
 	m.mender.files.renew(m)
