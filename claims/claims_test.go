@@ -24,12 +24,14 @@ func TestOwn(t *testing.T) {
 		}
 	}
 	ok(t, os.Mkdir(claims+"/.web-other.uid-1", 0o700)) // of a killed monitor
+	ok(t, os.MkdirAll(claims+"/.web-data.removed/data", 0o700))
 	ok(t, os.MkdirAll(claims+"/web-kept/data", 0o700))
 	got := must(Owned(claims, "web", "uid-1"))(t)
 	if want := []string{"web-data"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	checkGone(t, claims+"/.web-other.uid-1")
+	checkGone(t, claims+"/.web-data.removed")
 	if got := must(Owned(claims, "web", "uid-2"))(t); len(got) > 0 {
 		t.Errorf("another pod of the name owns %q", got)
 	}

@@ -75,7 +75,8 @@ func makeOwned(dir, uid string) error {
 }
 
 // Owned are the names of the claims in the directory of their namespace that
-// belong to the pod. What a killed Own has left half made is removed.
+// belong to the pod. What a killed Own has left half made, or a killed Remove half
+// removed, goes.
 func Owned(dir, pod, uid string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -85,7 +86,7 @@ func Owned(dir, pod, uid string) ([]string, error) {
 	var failed []error
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasPrefix(name, "."+pod+"-") && strings.HasSuffix(name, "."+uid) {
+		if strings.HasPrefix(name, "."+pod+"-") && (strings.HasSuffix(name, "."+uid) || strings.HasSuffix(name, ".removed")) {
 			failed = append(failed, tree.Remove(filepath.Join(dir, name)))
 		}
 		if !strings.HasPrefix(name, pod+"-") {
