@@ -36,7 +36,7 @@ func TestHelp(t *testing.T) {
 		if c.Usage == "" || !strings.Contains(out, "podrun "+name+" - "+c.Usage) {
 			t.Errorf("%s --help does not say what it does:\n%s", name, out)
 		}
-		if c.ArgsUsage == "" && len(c.Subcommands) == 0 && !slices.Contains([]string{"version", "install-service", "image ls", "image check", "image prune", "volume ls", "volume prune"}, name) {
+		if c.ArgsUsage == "" && len(c.Subcommands) == 0 && !slices.Contains([]string{"version", "install-service", "image ls", "image check", "image prune", "volume ls", "volume prune", "system check", "system prune"}, name) {
 			t.Errorf("%s --help does not say what it takes", name)
 		}
 		for _, f := range c.Flags {
