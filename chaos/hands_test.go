@@ -223,7 +223,8 @@ var networkFaults = []fault{
 		return strings.Count(h.sh("nft list chain ip filter DOCKER-USER"), h.Host.LinkPrefix) == 2
 	}},
 	{"docker goes", func(h *hand) {
-		h.sh("iptables-nft -P FORWARD ACCEPT; iptables-nft -F FORWARD; iptables-nft -F DOCKER-USER; iptables-nft -X DOCKER-USER")
+		// The chain at once: podrun's rules would be back before a second command.
+		h.sh("iptables-nft -P FORWARD ACCEPT; iptables-nft -F FORWARD; nft 'flush chain ip filter DOCKER-USER; delete chain ip filter DOCKER-USER'")
 	}, serves},
 	{"ip link del", func(h *hand) { h.sh("ip link del %s", h.link) }, serves},
 	{"ip link set down", func(h *hand) { h.sh("ip link set %s down", h.link) }, serves},
