@@ -191,8 +191,9 @@ func TestPowerCut(t *testing.T) {
 	m.wants(t, "Unknown", "ps", "web")
 	m.wants(t, "exitCode: 255", "get", "pod", "web", "-o", "yaml")
 	m.wants(t, "pod/web resumed", "resume")
-	ground.Until(t, "the second run", func() bool { return m.on(t, "logs", "web").Stdout == "hello\n" })
-	m.wants(t, "restartCount: 1", "get", "pod", "web", "-o", "yaml")
+	ground.Until(t, "the second run", func() bool {
+		return strings.Contains(m.on(t, "get", "pod", "web", "-o", "yaml").Stdout, "restartCount: 1") && m.on(t, "logs", "web").Stdout == "hello\n"
+	})
 
 	m.must(t, "suspend", "web")
 	m.cut(t) // suspend has returned

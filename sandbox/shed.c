@@ -69,10 +69,12 @@ static void shed_limits(void)
 
 static void shed_signals(void)
 {
-	struct sigaction deflt = {.sa_handler = SIG_DFL};
+	// The kernel's own structure, all of it 0: SIG_DFL. The C library would leave
+	// out the two signals that it keeps for its threads.
+	static const unsigned long deflt[4];
 	sigset_t none;
 	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &deflt, NULL);
+		syscall(SYS_rt_sigaction, sig, deflt, NULL, NSIG / 8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
