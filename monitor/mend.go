@@ -44,13 +44,13 @@ type mender struct {
 	wake     chan struct{}
 	failures map[string]int // how often in a row something could not be mended
 
-	mu     sync.Mutex
+	mu     sync.Mutex    // of what writes the record
 	record *state.Record // as it was written last; nil: the monitor's
+	stamp  string        // of its file, when it was last found right
 
 	files    fileWatch
 	watching bool              // of the network
 	socket   string            // identity of the control socket's file
-	stamp    string            // of the record, when it was last found right
 	devices  map[string]uint64 // of mounted volumes, by name
 	groups   int               // directories of the pod's cgroup
 }

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -61,6 +62,37 @@ func TestForeign(t *testing.T) {
 		}
 		if got := foreign(events); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.why, got, test.want)
+		}
+	}
+}
+
+// A look in the middle of a change must not take the new record for damage.
+func TestChangeBesideLook(t *testing.T) {
+	s := newStore(t)
+	record := newRecord(s)
+	m := &monitor{store: s, record: record, pod: record.Pod.DeepCopy()}
+	for i := range 5 {
+		changed := *record
+		changed.Pod = record.Pod.DeepCopy()
+		changed.Pod.Labels = map[string]string{"change": strconv.Itoa(i)}
+		stored := make(chan error, 1)
+		go func() { stored <- m.storeRecord(&changed) }()
+		for busy := true; busy; {
+			select {
+			case err := <-stored:
+				if err != nil {
+					t.Fatal(err)
+				}
+				busy = false
+			default:
+			}
+			if _, err := m.mendPodFile(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.ReadRecord(m.uid())
+		if err != nil || got.Pod.Labels["change"] != strconv.Itoa(i) {
+			t.Fatalf("after change %d: %v, labels %v", i, err, got.Pod.Labels)
 		}
 	}
 }

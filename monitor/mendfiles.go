@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,23 +22,14 @@ import (
 
 // storeRecord replaces the pod's record.
 func (m *monitor) storeRecord(r *state.Record) error {
+	g := &m.mender
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if err := m.store.WriteRecord(r); err != nil {
 		return fmt.Errorf("store the pod's record: %w", err)
 	}
-	m.mender.mu.Lock()
-	defer m.mender.mu.Unlock()
-	m.mender.record = r
+	g.record = r
 	return nil
-}
-
-// written is the record as it ought to be on disk.
-func (m *monitor) written() *state.Record {
-	m.mender.mu.Lock()
-	defer m.mender.mu.Unlock()
-	if m.mender.record != nil {
-		return m.mender.record
-	}
-	return m.record
 }
 
 // mendRecord brings back what survives a reboot: the claim of the name, the
@@ -71,17 +63,19 @@ func (m *monitor) mendClaim() (made bool, err error) {
 
 func (m *monitor) mendPodFile() (made bool, err error) {
 	g := &m.mender
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	file := filepath.Join(m.store.PodDir(m.uid()), "pod.json")
 	if now := identity(file); now != "" && now == g.stamp {
 		return false, nil
 	}
-	want := m.written()
+	want := *cmp.Or(g.record, m.record)
 	found, err := m.store.ReadRecord(m.uid())
 	if err == nil && found.Created.Equal(want.Created) && equality.Semantic.DeepEqual(found.Pod, want.Pod) {
 		g.stamp = identity(file)
 		return false, nil
 	}
-	if err := m.store.WriteRecord(want); err != nil {
+	if err := m.store.WriteRecord(&want); err != nil {
 		return false, fmt.Errorf("store the pod's record: %w", err)
 	}
 	g.stamp = identity(file)
