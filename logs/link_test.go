@@ -16,7 +16,7 @@ import (
 func TestLinksAreNoLogs(t *testing.T) {
 	directory := t.TempDir()
 	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(secret, Path(directory, 0)); err != nil {
@@ -31,7 +31,7 @@ func TestLinksAreNoLogs(t *testing.T) {
 		w.Close()
 		t.Error("opened a link for writing")
 	}
-	if got, err := os.ReadFile(secret); err != nil || string(got) != "secret\n" {
+	if got, err := os.ReadFile(secret); err != nil || string(got) != "secret" {
 		t.Errorf("the file behind the link: got %q, %v", got, err)
 	}
 	if err := unix.Mkfifo(Path(directory, 1), 0o600); err != nil {

@@ -99,7 +99,7 @@ func NewWriter(path string, position *Position, o Options) (*Writer, error) {
 // endOf is where a log goes on that is there already, 0 where none is. A line that a
 // power cut has torn is ended first: what comes next would become a part of it.
 func endOf(path string) (int64, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // see open
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
