@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -49,11 +48,12 @@ func HeldBy(instance string) map[string]*Held {
 }
 
 func (h *Held) add(dir string, keepers bool) {
-	pids := members(dir)
+	list := &h.Containers
 	if keepers {
-		h.Keepers = append(h.Keepers, pids...)
-	} else {
-		h.Containers = append(h.Containers, pids...)
+		list = &h.Keepers
+	}
+	for _, p := range processesBelow(dir) {
+		*list = append(*list, p.PID)
 	}
 }
 
@@ -66,22 +66,4 @@ func subdirectories(dir string) []string {
 		}
 	}
 	return dirs
-}
-
-// members are the processes in a group and below it.
-func members(dir string) []int {
-	var pids []int
-	filepath.WalkDir(dir, func(sub string, d os.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil
-		}
-		data, _ := os.ReadFile(filepath.Join(sub, "cgroup.procs"))
-		for _, word := range strings.Fields(string(data)) {
-			if pid, err := strconv.Atoi(word); err == nil && pid > 0 {
-				pids = append(pids, pid)
-			}
-		}
-		return nil
-	})
-	return pids
 }
