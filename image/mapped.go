@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"podrun/thread"
-
 	"golang.org/x/sys/unix"
+
+	"podrun/thread"
 )
 
 // Owner is a user namespace in which a root filesystem is to be owned by root:

@@ -8,11 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"podrun/thread"
-
 	"golang.org/x/sys/unix"
 
 	"podrun/step"
+	"podrun/thread"
 )
 
 // Mount mounts a root filesystem at target, a directory: the image's layers,

@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"podrun/thread"
-
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
+
+	"podrun/thread"
 )
 
 // Users is the user namespace of a pod that has one of its own (hostUsers: false).

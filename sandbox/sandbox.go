@@ -18,11 +18,10 @@ import (
 	"strings"
 	"syscall"
 
-	"podrun/thread"
-
 	"golang.org/x/sys/unix"
 
 	"podrun/step"
+	"podrun/thread"
 )
 
 // Title is how the pause process of a pod shows in ps(1), and how the holder

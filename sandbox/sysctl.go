@@ -10,13 +10,12 @@ import (
 	"strings"
 	"sync"
 
-	"podrun/thread"
-
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/node/util/sysctl"
 
 	"podrun/step"
+	"podrun/thread"
 )
 
 // safeSysctls belong to one pod alone and take nothing from others (kubelet,
