@@ -190,15 +190,19 @@ func (b *board) leave(w chan Update) {
 	b.sending.Done()
 }
 
-// serve answers a control socket for ever.
+// serve answers a control socket, until another takes its place.
 func (m *monitor) serve(socket *os.File) {
 	l, err := net.FileListener(socket)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "podrun: open the control socket: %v\n", err)
 		return
 	}
+	listener := l.(*net.UnixListener)
 	// The socket's file belongs to the pod, not to this process.
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	listener.SetUnlinkOnClose(false)
+	if before := m.listener.Swap(listener); before != nil {
+		before.Close() // nobody finds it any more
+	}
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {

@@ -58,6 +58,45 @@ func answering(t *testing.T) (*monitor, *state.Store) {
 	return m, s
 }
 
+// A socket whose file is gone is given up with the next one: its descriptors would
+// else become more and more.
+func TestNextSocketEndsTheLast(t *testing.T) {
+	m, s := answering(t)
+	last := filepath.Join(s.RunDir(uid), "last")
+	within(t, time.Second, "to answer", func() {
+		for m.listener.Load() == nil {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	if err := os.Rename(controlPath(s, uid), last); err != nil {
+		t.Fatal(err)
+	}
+	control, err := listen(controlPath(s, uid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	go m.serve(control)
+	m.control.Close()
+	within(t, time.Second, "the end of the last socket", func() {
+		for {
+			conn, err := dial(last)
+			if errors.Is(err, unix.ECONNREFUSED) {
+				return
+			}
+			if err == nil {
+				conn.Close()
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	if conn, err := dial(controlPath(s, uid)); err != nil {
+		t.Errorf("the next socket: %v", err)
+	} else {
+		conn.Close()
+	}
+}
+
 func phase(p v1.PodPhase) Update { return Update{Status: &v1.PodStatus{Phase: p}} }
 
 // within fails where f takes longer than a monitor may keep its pod waiting.

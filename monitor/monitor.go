@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -67,7 +68,8 @@ type monitor struct {
 	changing sync.Mutex // of what replaces the record; taken before building
 	closed   bool       // nothing changes any more; guarded by changing and building
 
-	mender mender
+	mender   mender
+	listener atomic.Pointer[net.UnixListener] // of the control socket
 
 	following sync.Once               // of the kept objects
 	ctx       context.Context         // ends with the life
