@@ -144,8 +144,11 @@ func (a *app) installService(ctx context.Context, o *serviceOptions, u unit) err
 	if err := writeUnit(path, u.text()); err != nil {
 		return fmt.Errorf("write the unit: %w", err)
 	}
-	if !booted() {
+	if !sandbox.SystemdRuns() {
 		if err := systemctl(ctx, "enable", sandbox.Service); err != nil {
+			return err
+		}
+		if err := syncAll(o.dir); err != nil {
 			return err
 		}
 		a.printf("%s installed; systemd does not run here, and starts it at its next boot\n", path)
@@ -157,7 +160,7 @@ func (a *app) installService(ctx context.Context, o *serviceOptions, u unit) err
 	if err := systemctl(ctx, "enable", "--now", sandbox.Service); err != nil {
 		return fmt.Errorf("%w; the unit is %s", err, path)
 	}
-	if err := syncAll(o.dir); err != nil { // systemctl does not sync its links
+	if err := syncAll(o.dir); err != nil {
 		return err
 	}
 	a.printf("%s installed, enabled and started\n", path)
@@ -169,7 +172,8 @@ func writeUnit(path, text string) error {
 	return state.WriteFile(path, []byte(text), 0o644, state.Durable)
 }
 
-// syncAll makes durable all that is on the file system of dir.
+// syncAll makes durable all that is on the file system of dir: systemctl does not
+// sync its links.
 func syncAll(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -196,19 +200,13 @@ func (a *app) uninstallService(ctx context.Context, o *serviceOptions) error {
 	if err := os.Remove(path); err != nil {
 		return err
 	}
-	if booted() {
+	if sandbox.SystemdRuns() {
 		if err := systemctl(ctx, "daemon-reload"); err != nil {
 			return err
 		}
 	}
 	a.printf("%s removed; pods that run go on, and are not resumed after a boot\n", path)
 	return nil
-}
-
-// booted reports whether systemd is init here (sd_booted(3)).
-func booted() bool {
-	info, err := os.Lstat("/run/systemd/system")
-	return err == nil && info.IsDir()
 }
 
 func needSystemctl() error {

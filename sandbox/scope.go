@@ -42,13 +42,15 @@ const Suspend = unix.SIGWINCH
 // Service is the unit before which pods end at a shutdown, where it is installed.
 const Service = "podrun.service"
 
+// SystemdRuns reports whether systemd is init here (sd_booted(3)).
+func SystemdRuns() bool {
+	dir, err := os.Lstat("/run/systemd/system")
+	return err == nil && dir.IsDir()
+}
+
 // Delegated reports whether a pod's cgroups are below a unit of systemd's.
 var Delegated = sync.OnceValue(func() bool {
-	if !cgroups.IsCgroup2UnifiedMode() {
-		return false
-	}
-	dir, err := os.Lstat("/run/systemd/system") // sd_booted(3)
-	if err != nil || !dir.IsDir() {
+	if !cgroups.IsCgroup2UnifiedMode() || !SystemdRuns() {
 		return false
 	}
 	socket, err := os.Stat(systemdSocket)
