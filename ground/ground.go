@@ -84,13 +84,16 @@ func Make(binary string) (*Ground, error) {
 }
 
 func (g *Ground) prepare(n int, binary string) error {
-	// A copy of the binary of its own makes the ground's processes known by /proc/PID/exe.
+	// A name of its own for the binary makes the ground's processes known by /proc/PID/exe.
 	g.Binary = filepath.Join(g.Dir, "bin", "podrun")
 	if err := os.MkdirAll(filepath.Dir(g.Binary), 0o755); err != nil {
 		return err
 	}
-	if err := combined(exec.Command("cp", "--reflink=auto", binary, g.Binary)); err != nil {
-		return err
+	// The same file where that can be: memory has it once, and so has an emulator.
+	if os.Link(binary, g.Binary) != nil {
+		if err := combined(exec.Command("cp", "--reflink=auto", binary, g.Binary)); err != nil {
+			return err
+		}
 	}
 	var err error
 	g.Store, err = state.Open(state.Config{
@@ -117,6 +120,9 @@ func (g *Ground) Environment() []string {
 		"PODRUN_SUBNET=" + g.Host.Subnet.String(), "PODRUN_SUBNET6=" + g.Host.Subnet6.String(), "PODRUN_LINK_PREFIX=" + g.Host.LinkPrefix,
 		"INSTANCE=" + g.Store.Instance, "ROOTFS=" + Suite.Rootfs, "PEER=" + Suite.Peer,
 		"PATH=" + filepath.Dir(g.Binary) + ":" + Suite.Dir + ":" + os.Getenv("PATH"),
+	}
+	if Patience(1) > 1 {
+		vars = append(vars, "PODRUN_TIMEOUT="+Patience(time.Minute).String())
 	}
 	if options, ok := os.LookupEnv("GORACE"); ok { // of a binary that looks for races
 		vars = append(vars, "GORACE="+options)
