@@ -36,7 +36,7 @@ var tests = []struct {
 type bench struct {
 	dir      string // with initramfs and payload.ext4
 	kernel   string
-	scripts  string // which the suite runs
+	scripts  string // which the suite runs: names with commas, or all
 	patience int
 	seed     uint64
 	limit    time.Duration // of the suite
@@ -44,7 +44,7 @@ type bench struct {
 
 func main() {
 	var b bench
-	flag.StringVar(&b.scripts, "scripts", ".", "scripts of the suite to run, a regular expression")
+	flag.StringVar(&b.scripts, "scripts", "", "scripts of the suite to run, as a,b; all when it is empty")
 	flag.IntVar(&b.patience, "patience", 8, "how many times longer than they say the scripts wait")
 	flag.DurationVar(&b.limit, "limit", 25*time.Minute, "how long the suite may take")
 	flag.Uint64Var(&b.seed, "seed", uint64(time.Now().Unix()), "which blocks a power cut loses")

@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
+
+// leftOut are scripts that an emulated machine cannot be asked, and why. Whoever names
+// one with -scripts gets it all the same.
+var leftOut = []struct{ script, why string }{}
 
 // suite runs all scripts of the tests in a machine with Debian's programs, cgroup
 // v2 only, and no systemd. What its kernel cannot do scripts know by a condition.
@@ -23,7 +28,7 @@ func suite(ctx context.Context, b *bench) error {
 	}
 	m, err := b.boot(ctx, plan{
 		name: name, memory: 4096, limit: b.limit,
-		kernel: []string{"disk=yes", "first=/payload/guest/suite", "scripts=" + b.scripts, "patience=" + strconv.Itoa(b.patience)},
+		kernel: []string{"disk=yes", "first=/payload/guest/suite", "scripts=" + b.wanted(), "without=" + b.unwanted(), "patience=" + strconv.Itoa(b.patience)},
 		drives: []string{"format=raw,cache=unsafe,file=" + disk, b.payload()},
 	})
 	if err != nil {
@@ -34,6 +39,9 @@ func suite(ctx context.Context, b *bench) error {
 		r.read(line)
 	}
 	err = m.close()
+	if open := r.open(); !r.complete && len(open) > 0 {
+		fmt.Printf("suite: %d scripts have not come to their end: %s\n", len(open), strings.Join(open, ", "))
+	}
 	for _, script := range r.failed {
 		fmt.Printf("=== %s\n%s\n", script, strings.Join(r.said[script], "\n"))
 	}
@@ -45,6 +53,27 @@ func suite(ctx context.Context, b *bench) error {
 		err = errors.Join(err, fmt.Errorf("it did not come to its end; the last it said is in %s", logOf(name)))
 	}
 	return err
+}
+
+// wanted is an expression for the names of the scripts to run.
+func (b *bench) wanted() string {
+	if b.scripts == "" {
+		return "."
+	}
+	return "^(" + strings.ReplaceAll(b.scripts, ",", "|") + ")$"
+}
+
+// unwanted is one for those that are left out, of which it tells. It is never empty.
+func (b *bench) unwanted() string {
+	if b.scripts != "" {
+		return "^$"
+	}
+	var names []string
+	for _, l := range leftOut {
+		fmt.Printf("suite: %s is LEFT OUT: %s\n", l.script, l.why)
+		names = append(names, l.script)
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
 }
 
 // newDisk copies the disk with Debian.
@@ -60,6 +89,8 @@ func (b *bench) payload() string {
 
 // results is what the test binary, told -test.v, has printed.
 type results struct {
+	all            []string
+	ended          map[string]bool // as far as the script itself goes
 	passed         int
 	failed         []string
 	said           map[string][]string
@@ -67,15 +98,30 @@ type results struct {
 	complete, zero bool
 }
 
+// open are the scripts that have not ended.
+func (r *results) open() []string {
+	return slices.DeleteFunc(slices.Clone(r.all), func(script string) bool { return r.ended[script] })
+}
+
 var (
 	resultLine = regexp.MustCompile(`^ +--- (PASS|FAIL|SKIP): TestScripts/(\S+) \((.*)\)`)
-	nameLine   = regexp.MustCompile(`^=== [A-Z]+ +TestScripts(?:/(\S+))?`)
+	nameLine   = regexp.MustCompile(`^=== ([A-Z]+) +TestScripts(?:/(\S+))?`)
+	endLine    = regexp.MustCompile(`^ +(PASS$|FAIL: testdata/.*)`) // of testscript; go prints its own when all have ended
 )
 
 func (r *results) read(line string) {
 	if n := nameLine.FindStringSubmatch(line); n != nil {
-		r.current = n[1]
+		if r.current = n[2]; n[1] == "RUN" && n[2] != "" {
+			r.all = append(r.all, n[2])
+		}
 		return
+	}
+	if end := endLine.FindStringSubmatch(line); end != nil && r.current != "" && !r.ended[r.current] {
+		if r.ended == nil {
+			r.ended = make(map[string]bool)
+		}
+		r.ended[r.current] = true
+		fmt.Printf("%s: %s (%d of %d)\n", r.current, end[1], len(r.ended), len(r.all))
 	}
 	n := resultLine.FindStringSubmatch(line)
 	switch {
@@ -95,7 +141,7 @@ func (r *results) read(line string) {
 		r.said[r.current] = append(r.said[r.current], line)
 		return
 	}
-	if n != nil {
+	if n != nil && n[1] != "PASS" {
 		fmt.Println(strings.TrimSpace(line))
 	}
 }
