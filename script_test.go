@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -77,6 +78,7 @@ func TestScripts(t *testing.T) {
 			}
 			e.Values[placeKey{}] = &place{Ground: g}
 			e.Vars = append(e.Vars, g.Environment()...)
+			e.Vars = append(e.Vars, "SOON="+ground.Patience(time.Second).String()) // when what comes at once has come
 			e.Defer(func() { g.Close(e.T().(testing.TB)) })
 			return nil
 		},
