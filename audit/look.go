@@ -8,10 +8,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/manifest"
@@ -187,8 +189,9 @@ func (a Auditor) lookAtKeepers(s *Snapshot) error {
 		if len(args) < 9 || args[2] != a.Store.Root || args[7] != "monitor" {
 			continue
 		}
-		p := s.pod(args[8])
-		p.Keepers = append(p.Keepers, n)
+		if p := s.pod(args[8]); !slices.Contains(p.Keepers, n) {
+			p.Keepers = append(p.Keepers, n)
+		}
 	}
 	for uid, p := range s.Pods {
 		locked, err := monitor.Kept(a.Store, uid)
@@ -201,19 +204,14 @@ func (a Auditor) lookAtKeepers(s *Snapshot) error {
 }
 
 func (a Auditor) lookAtMounts(s *Snapshot) error {
-	table, err := os.ReadFile("/proc/self/mountinfo")
+	table, err := mountinfo.GetMounts(nil)
 	if err != nil {
-		return err
+		return fmt.Errorf("list mounts: %w", err)
 	}
-	for line := range strings.Lines(string(table)) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
-		}
-		point := fields[4]
+	for _, m := range table {
 		for _, dir := range []string{filepath.Join(a.Store.Root, "pods"), filepath.Join(a.Store.RunRoot, "pods")} {
-			if strings.HasPrefix(point, dir+"/") {
-				s.Mounts = append(s.Mounts, point)
+			if strings.HasPrefix(m.Mountpoint, dir+"/") {
+				s.Mounts = append(s.Mounts, m.Mountpoint)
 			}
 		}
 	}
