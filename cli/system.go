@@ -118,7 +118,7 @@ func (a *app) mendOnce(auditor audit.Auditor, found []audit.Finding) (tried bool
 			failed = append(failed, err)
 			continue
 		}
-		a.notef("%s %s: %s; done: %s\n", f.Kind, visible(f.Where), visible(f.What), f.Repair)
+		a.notef("%s %s: %s; done: %s\n", f.Kind, f.Where, f.What, f.Repair)
 	}
 	return tried, errors.Join(failed...)
 }
@@ -150,7 +150,7 @@ func (a *app) printFindings(found []audit.Finding, format string) error {
 	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "KIND\tWHERE\tWHAT\tREPAIR\tADVICE")
 	for _, f := range found {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", f.Kind, visible(f.Where), visible(f.What), dash(f.Repair), dash(f.Advice))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", f.Kind, printable(f.Where), printable(f.What), dash(f.Repair), dash(printable(f.Advice)))
 	}
 	return w.Flush()
 }

@@ -87,7 +87,7 @@ func (p *prune) tell() {
 		p.notef("pod %s/%s, which has ended\n", ref.Namespace, ref.Name)
 	}
 	for _, f := range p.findings {
-		p.notef("%s %s: %s\n", f.Kind, visible(f.Where), visible(f.What))
+		p.notef("%s %s: %s\n", f.Kind, f.Where, f.What)
 	}
 	for _, v := range p.volumes {
 		p.notef("volume %s/%s, with its data\n", v.Namespace, v.Name)
@@ -117,7 +117,7 @@ func (p *prune) run(ctx context.Context) error {
 			failed = append(failed, err)
 			continue
 		}
-		p.printf("%s %s removed\n", f.Kind, visible(f.Where))
+		p.printf("%s %s removed\n", f.Kind, f.Where)
 	}
 	if len(p.volumes) > 0 {
 		for _, v := range p.volumes {
