@@ -48,7 +48,7 @@ func (h Host) missingLink(handle *netlink.Handle, a Attachment) ([]string, error
 		return nil, fmt.Errorf("look up link %s: %w", name, err)
 	}
 	if link.Attrs().Flags&net.FlagUp == 0 {
-		return []string{"link " + name + " is down"}, nil // its routes went with that
+		return []string{"link " + name + " (it is down)"}, nil // its routes went with that
 	}
 	var missing []string
 	for _, addr := range a.addrs() {
@@ -83,7 +83,7 @@ func (h Host) missingGateway(handle *netlink.Handle, a Attachment) ([]string, er
 		return nil, fmt.Errorf("look up link %s: %w", name, err)
 	}
 	if link.Attrs().Flags&net.FlagUp == 0 {
-		return []string{"link " + name + " is down"}, nil
+		return []string{"link " + name + " (it is down)"}, nil
 	}
 	var missing []string
 	for _, addr := range a.addrs() {
