@@ -166,6 +166,14 @@ func TestCopyWithoutDescriptors(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
+	select {
+	case err := <-stalls:
+		if err != nil {
+			t.Errorf("told twice: %v", err)
+		}
+	default:
+		t.Error("not told that it goes on")
+	}
 	if got := records(t, path); !slices.Equal(got, []string{"stdout F a", "stdout F b"}) {
 		t.Errorf("got %q", got)
 	}

@@ -45,7 +45,6 @@ type Writer struct {
 	mu       sync.Mutex // held while a batch is on its way from a stage to the file
 	position *Position
 	file     *os.File
-	stalled  bool
 
 	settled chan struct{} // closed when what an earlier writer left is done
 	owed    Stream        // whose stage that is in, until then
@@ -149,7 +148,7 @@ func (w *Writer) Copy(stream Stream, p Pipes) error {
 	defer w.copies.Done()
 	defer runtime.KeepAlive(p)
 	var source *os.File
-	err := w.patiently(func() (err error) {
+	err := w.retry(func() (err error) {
 		source, err = w.sources.add(p.Source)
 		return err
 	})
