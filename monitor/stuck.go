@@ -15,9 +15,10 @@ import (
 
 // Stuck names the processes of a pod that were killed and do not end, and what
 // they wait for: a dead disk or file server, or who has frozen a cgroup above the
-// pod's. Nothing but their end lets the pod end.
-func Stuck(s *state.Store, uid string) []string {
-	var list []string
+// pod's. Nothing but their end lets the pod end. The texts are by the processes'
+// ids: one that is about to end may be among them, so that it takes a second look.
+func Stuck(s *state.Store, uid string) map[int]string {
+	list := map[int]string{}
 	pod := sandbox.PodPath(s.Instance, uid)
 	for _, p := range sandbox.ProcessesBelow(pod) {
 		dir := filepath.Join("/proc", strconv.Itoa(p.PID))
@@ -31,7 +32,7 @@ func Stuck(s *state.Store, uid string) []string {
 		if dot := strings.LastIndex(id, "."); dot > 0 { // <name>.<attempt>
 			text += " of container " + id[:dot]
 		}
-		list = append(list, text+" was killed and does not end: "+waitsFor(dir))
+		list[p.PID] = text + " was killed and does not end: " + waitsFor(dir)
 	}
 	return list
 }
