@@ -61,12 +61,12 @@ func upCommand(a *app) *cli.Command {
 			&cli.Int64Flag{Name: "pod-max-pids", Destination: &o.maxPIDs, DefaultText: "half of what the machine can have", Usage: "most processes and threads of a pod, `N`; -1 is no limit"},
 		},
 		Action: func(c *cli.Context) error {
+			if err := o.check(); err != nil { // first: a value that is missing has taken the FILE
+				return err
+			}
 			files := named(c, &o.files)
 			if len(files) == 0 {
 				return usagef("up needs a FILE: a manifest, a directory, a URL, or - for standard input")
-			}
-			if err := o.check(); err != nil {
-				return err
 			}
 			objects, err := a.readManifests(c.Context, files, manifest.Options{Namespace: o.namespace, NamespaceSet: c.IsSet("namespace")})
 			if err != nil {
@@ -140,20 +140,20 @@ func newUp(a *app, o *upOptions, objects *manifest.Objects) (*up, error) {
 			Created: time.Now().Truncate(time.Second), LogDir: store.LogDir,
 			Subnet: a.subnet, Subnet6: subnet6, LinkPrefix: a.linkPrefix,
 			PullPolicy: v1.PullPolicy(o.pull), Insecure: o.insecure.Value(), MaxPIDs: o.maxPIDs,
-			OwnUsers: a.ownUsers(o, store, p), Pod: p,
+			Pod: p,
 		})
 	}
 	return u, nil
 }
 
-// ownUsers decides for a pod that leaves it open.
-func (a *app) ownUsers(o *upOptions, s *state.Store, p *v1.Pod) bool {
-	if o.users != usersAuto || p.Spec.HostUsers != nil {
+// ownUsers decides for a new pod that leaves it open.
+func (u *up) ownUsers(p *v1.Pod) bool {
+	if u.options.users != usersAuto || p.Spec.HostUsers != nil {
 		return false
 	}
-	obstacle := monitor.UsersObstacle(s, p)
-	if a.verbose {
-		a.notef("pod %s: %s\n", displayName(p), monitor.DescribeUsers(obstacle))
+	obstacle := monitor.UsersObstacle(u.store, p)
+	if u.verbose {
+		u.notef("pod %s: %s\n", displayName(p), monitor.DescribeUsers(obstacle))
 	}
 	return obstacle == ""
 }
@@ -165,6 +165,9 @@ func (u *up) run(ctx context.Context) error {
 		l, err := u.settle(r)
 		if err != nil {
 			return err
+		}
+		if l != nil && l.record == r { // else what was decided when it was made stays
+			r.OwnUsers = u.ownUsers(r.Pod)
 		}
 		if l != nil {
 			fresh = append(fresh, l)
