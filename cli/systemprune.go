@@ -41,6 +41,10 @@ func systemPruneCommand(a *app) *cli.Command {
 				return err
 			}
 			if !o.force {
+				if p.empty() {
+					a.printf("nothing to remove\n")
+					return nil
+				}
 				p.tell()
 				if err := a.confirm("Remove all that? [y/N] "); err != nil {
 					return err
@@ -59,6 +63,8 @@ type prune struct {
 	pods     []state.Ref
 	findings []audit.Finding
 	volumes  []state.Volume
+	images   []string // of those that would go
+	remains  bool     // of images, besides them
 	freed    int64
 }
 
@@ -76,9 +82,23 @@ func (p *prune) plan() (err error) {
 		}
 	}
 	if p.options.volumes {
-		p.volumes, err = unusedVolumes(p.auditor.Store, "")
+		if p.volumes, err = unusedVolumes(p.auditor.Store, ""); err != nil {
+			return err
+		}
 	}
-	return err
+	images, err := image.Open(p.auditor.Store.ImageDir())
+	if err != nil {
+		return fmt.Errorf("prune images: %w", err)
+	}
+	// Where that cannot be told the prune of the images says why, after all else.
+	p.images, p.remains, err = images.Prunable(p.options.all, imageUsers(p.auditor.Store, images))
+	p.remains = p.remains || err != nil
+	return nil
+}
+
+// empty: there is nothing to remove.
+func (p *prune) empty() bool {
+	return len(p.pods)+len(p.findings)+len(p.volumes)+len(p.images) == 0 && !p.remains
 }
 
 // tell names what would go.
@@ -92,10 +112,11 @@ func (p *prune) tell() {
 	for _, v := range p.volumes {
 		p.notef("volume %s/%s, with its data\n", v.Namespace, v.Name)
 	}
-	if p.options.all {
-		p.notef("all images that no pod uses\n")
-	} else {
-		p.notef("images without a name that no pod uses\n")
+	for _, name := range p.images {
+		p.notef("image %s\n", name)
+	}
+	if p.remains {
+		p.notef("layers and files of no image\n")
 	}
 }
 

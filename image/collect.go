@@ -124,14 +124,7 @@ func (s *Store) collect(freed *Freed, doomed func(part string) bool) error {
 	if err != nil || len(damaged) > 0 {
 		return err
 	}
-	keep := map[string]bool{}
-	for _, img := range records {
-		for _, layer := range img.Layers {
-			keep[filepath.Base(layer)] = true
-		}
-		keep[strings.TrimPrefix(img.ID, "sha256:")] = true
-		keep[strings.TrimPrefix(img.Manifest, "sha256:")] = true
-	}
+	keep := allParts(records)
 	goes := func(part string) bool { return !keep[part] && doomed(part) }
 	if err := s.collectLayers(goes, freed); err != nil {
 		return err
@@ -152,6 +145,17 @@ func (s *Store) collect(freed *Freed, doomed func(part string) bool) error {
 		freed.Bytes += size
 	}
 	return s.unmarkGarbage()
+}
+
+// allParts are the layers and blobs of all these images.
+func allParts(records []*Image) map[string]bool {
+	parts := map[string]bool{}
+	for _, img := range records {
+		for _, part := range partsOf(img) {
+			parts[part] = true
+		}
+	}
+	return parts
 }
 
 // collectLayers moves what is not kept to tmp first, in one step each: half a

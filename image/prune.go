@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,37 @@ func (s *Store) Prune(ctx context.Context, all bool, users Users) (freed Freed, 
 	}
 	err = s.collect(&freed, func(string) bool { return true })
 	return freed, gone, err
+}
+
+// Prunable says what Prune would remove: the names of the images, and whether
+// there is anything else. It waits for nobody and changes nothing, so that what is
+// being pulled counts as left.
+func (s *Store) Prunable(all bool, users Users) (names []string, remains bool, err error) {
+	unused, err := s.unused(all, users)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, img := range unused {
+		names = append(names, img.names...)
+	}
+	records, _, err := s.records()
+	if err != nil {
+		return nil, false, err
+	}
+	keep := allParts(records)
+	for _, dir := range subdirectories {
+		entries, err := os.ReadDir(s.path(dir))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, false, err
+		}
+		for _, e := range entries {
+			part := dir == "references" || dir != "tmp" && keep[layerOfEntry(e.Name())]
+			if (!part || isTemporary(e)) && !strings.HasSuffix(e.Name(), lockSuffix) {
+				remains = true
+			}
+		}
+	}
+	return names, remains, nil
 }
 
 // pruned is an image that goes, with its records, the one of its ID last.
