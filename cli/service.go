@@ -46,6 +46,12 @@ func installServiceCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
+			// systemd has another working directory. These are also the values of the flags.
+			for _, dir := range []*string{&a.config.Root, &a.config.RunRoot, &a.config.LogDir} {
+				if *dir, err = filepath.Abs(*dir); err != nil {
+					return err
+				}
+			}
 			u := unit{binary: binary, flags: a.globals(c), config: a.config, environment: os.Environ()}
 			if o.print {
 				a.printf("%s", u.text())
