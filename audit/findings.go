@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"podrun/pod"
 	"podrun/state"
 )
 
@@ -118,10 +119,13 @@ func (s *Snapshot) ofRecorded(uid string, p *Pod, found Finding) []Finding {
 	if lost {
 		f := found
 		f.What = "it is recorded as " + strings.ToLower(cmp.Or(string(p.Status.Status.Phase), "Pending")) + ", and nothing keeps it"
+		if pod.Suspended(&p.Status.Status) {
+			f.What = "it is suspended"
+		}
 		if len(p.Containers) > 0 {
 			f.What += fmt.Sprintf("; %d of its processes run on", len(p.Containers))
 		}
-		f.Advice = fmt.Sprintf("'podrun resume' or 'podrun up' starts it again, 'podrun down -n %s %s' removes it", f.ref.Namespace, f.ref.Name)
+		f.Advice = fmt.Sprintf("'podrun resume -n %[1]s %[2]s' or 'podrun up' starts it again, 'podrun down -n %[1]s %[2]s' removes it", f.ref.Namespace, f.ref.Name)
 		all = append(all, f)
 	}
 	if left != "" && !(lost && len(p.Containers) > 0) {

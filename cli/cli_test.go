@@ -98,7 +98,7 @@ func TestUsageErrors(t *testing.T) {
 		{"ps web --root", "flag --root needs an argument"},
 		{"validate", "validate needs a FILE"},
 		{"down", "down needs pods or manifests, or --all"},
-		{"down --all web", "down needs pods or manifests, or --all"},
+		{"down --all web", "--all means every pod: leave out the names, or --all"},
 		{"down web --grace-period -2", "want a number of seconds from 0"},
 		{"down web --grace-period soon", `--grace-period "soon": want a whole number`},
 		{"exec", "exec needs a pod and a command"},

@@ -45,7 +45,10 @@ func downCommand(a *app) *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			targets := named(c, &o.files)
-			if (len(targets) > 0) == o.all {
+			switch named := len(targets) > 0; {
+			case named && o.all:
+				return usagef("--all means every pod: leave out the names, or --all")
+			case !named && !o.all:
 				return usagef("down needs pods or manifests, or --all")
 			}
 			if o.grace < -1 {

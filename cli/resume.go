@@ -106,7 +106,7 @@ func (r *resume) one(ctx context.Context, ref state.Ref) error {
 		if err := r.remove(ctx, f, nil); err != nil {
 			return err
 		}
-		r.say("pod/%s removed: it was being made or taken down\n", displayRef(ref))
+		r.say("pod/%s removed: %s\n", displayRef(ref), whyDoomed(f))
 	case f.Lost() && f.Status.EverStarted:
 		return r.relaunch(ctx, f)
 	case f.Lost():
@@ -119,6 +119,15 @@ func (r *resume) one(ctx context.Context, ref state.Ref) error {
 		return fmt.Errorf("it has ended (%s): 'podrun up --replace' runs it again", f.Pod().Status.Phase)
 	}
 	return nil
+}
+
+// whyDoomed says why a pod cannot go on. What it has begun to be is stored after
+// its record, and goes with it: who has the one without the other has lost the other.
+func whyDoomed(f *monitor.Found) string {
+	if f.Record == nil && f.Status.EverStarted && !f.Status.Removing() {
+		return "its record is gone"
+	}
+	return "it was being made or taken down"
 }
 
 // relaunch returns when the pod's new monitor has taken it over.

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"podrun/monitor"
+	"podrun/pod"
 	"podrun/state"
 )
 
@@ -28,7 +29,10 @@ func suspendCommand(a *app) *cli.Command {
 			&cli.Int64Flag{Name: "grace-period", Value: -1, Destination: &grace, Usage: "`SECONDS` for preStop hooks and the stop signal before SIGKILL, 0 at once; the pod's own where left out"},
 		},
 		Action: func(c *cli.Context) error {
-			if c.Args().Present() == all {
+			switch named := c.Args().Present(); {
+			case named && all:
+				return usagef("--all means every pod: leave out the names, or --all")
+			case !named && !all:
 				return usagef("suspend needs pods, or --all")
 			}
 			if grace < -1 {
@@ -43,19 +47,20 @@ func suspendCommand(a *app) *cli.Command {
 				return err
 			}
 			refs, err := namedPods(store, namespace, c.Args().Slice())
-			return errors.Join(a.suspend(c.Context, store, refs, request), err)
+			return errors.Join(a.suspend(c.Context, store, refs, request, !all), err)
 		},
 	}
 }
 
-// suspend ends all the pods at once.
-func (a *app) suspend(ctx context.Context, s *state.Store, refs []state.Ref, r monitor.Request) error {
+// suspend ends all the pods at once. Of those that the user has named there is
+// something to say each.
+func (a *app) suspend(ctx context.Context, s *state.Store, refs []state.Ref, r monitor.Request, named bool) error {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	errs := make([]error, len(refs))
 	for i, ref := range refs {
 		all.Go(func() {
-			word, err := a.suspendOne(ctx, s, ref, r)
+			word, err := a.suspendOne(ctx, s, ref, r, named)
 			if err != nil {
 				errs[i] = fmt.Errorf("suspend pod %s: %w", displayRef(ref), err)
 			}
@@ -70,9 +75,9 @@ func (a *app) suspend(ctx context.Context, s *state.Store, refs []state.Ref, r m
 	return errors.Join(errs...)
 }
 
-// suspendOne ends a pod and says what has become of it; nothing of one that did
-// not run.
-func (a *app) suspendOne(ctx context.Context, s *state.Store, ref state.Ref, r monitor.Request) (string, error) {
+// suspendOne ends a pod and says what has become of it; of one that did not run
+// only where the user has named it.
+func (a *app) suspendOne(ctx context.Context, s *state.Store, ref state.Ref, r monitor.Request, named bool) (string, error) {
 	asked := false
 	for {
 		f, err := monitor.Find(s, ref)
@@ -80,11 +85,16 @@ func (a *app) suspendOne(ctx context.Context, s *state.Store, ref state.Ref, r m
 		case err != nil:
 			return "", err
 		case f.Kept:
+		case !asked && named:
+			return unsuspended(f), nil
 		case !asked:
 			return "", nil
 		case f.Lost():
 			return "suspended", nil
 		case f.Record == nil:
+			if _, err := s.Lookup(ref.Namespace, ref.Name); err == nil {
+				return "", errors.New("there is no record of it; 'podrun down' removes what is left")
+			}
 			return "removed", nil
 		default:
 			return fmt.Sprintf("ended (%s)", f.Pod().Status.Phase), nil
@@ -94,4 +104,17 @@ func (a *app) suspendOne(ctx context.Context, s *state.Store, ref state.Ref, r m
 			return "", err
 		}
 	}
+}
+
+// unsuspended says what a pod is that nobody had to end.
+func unsuspended(f *monitor.Found) string {
+	switch {
+	case f.Lost() && pod.Suspended(&f.Status.Status):
+		return "unchanged (Suspended)"
+	case f.Lost():
+		return "unchanged: nobody keeps it; 'podrun resume' starts it again"
+	case f.Doomed():
+		return "unchanged: " + whyDoomed(f)
+	}
+	return fmt.Sprintf("unchanged (%s)", f.Pod().Status.Phase)
 }

@@ -60,6 +60,9 @@ func (f *Found) Doomed() bool {
 // recorded as running and does not run has ended, nobody knows how.
 func (f *Found) correct(s *state.Store) {
 	st := &f.Status.Status
+	if f.Record == nil && f.Status.EverStarted && !f.Status.Removing() {
+		st.Reason, st.Message = "Unknown", "There is no record of the pod; 'podrun down' removes what is left"
+	}
 	if ended := st.Phase == v1.PodSucceeded || st.Phase == v1.PodFailed; f.Lost() && f.Status.Stop == nil && !ended {
 		// As a pod whose node is lost: what still runs is not probed, logged or restarted.
 		st.Reason, st.Message = "Unknown", "Nobody keeps the pod; 'podrun resume' starts it again"
@@ -72,7 +75,8 @@ func (f *Found) correct(s *state.Store) {
 				continue
 			}
 			if runs(s, f.UID, ID(c.Name, int(c.RestartCount))) {
-				c.Ready, gone = c.Ready && !f.Lost(), gone || f.Lost()
+				unkept := f.Lost() || f.Record == nil
+				c.Ready, gone = c.Ready && !unkept, gone || unkept
 				continue
 			}
 			end := lostEnd(otherBoot(s, &f.Status), "since nobody keeps the pod")
