@@ -257,6 +257,12 @@ func globalFlags(a *app) []cli.Flag {
 	}
 }
 
+// namespaceGiven reports whether the command line has a namespace; one that comes
+// from the environment speaks of names, not of all pods.
+func namespaceGiven(c *cli.Context) bool {
+	return c.IsSet("namespace") && c.String("namespace") != os.Getenv("PODRUN_NAMESPACE")
+}
+
 // namespaceFlag is on every command that names pods.
 func namespaceFlag(into *string) cli.Flag {
 	return &cli.StringFlag{

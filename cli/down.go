@@ -48,6 +48,8 @@ func downCommand(a *app) *cli.Command {
 			switch named := len(targets) > 0; {
 			case named && o.all:
 				return usagef("--all means every pod: leave out the names, or --all")
+			case o.all && namespaceGiven(c):
+				return usagef("--all means the pods of all namespaces: leave out -n, or name the pods")
 			case !named && !o.all:
 				return usagef("down needs pods or manifests, or --all")
 			}

@@ -28,6 +28,9 @@ func resumeCommand(a *app) *cli.Command {
 			"down then is removed for good. One that runs or has finished is left alone. resume does not wait until pods are ready.",
 		Flags: []cli.Flag{namespaceFlag(&namespace)},
 		Action: func(c *cli.Context) error {
+			if !c.Args().Present() && namespaceGiven(c) {
+				return usagef("without names resume means the pods of all namespaces: leave out -n, or name the pods")
+			}
 			store, err := a.store()
 			if err != nil {
 				return err

@@ -32,6 +32,8 @@ func suspendCommand(a *app) *cli.Command {
 			switch named := c.Args().Present(); {
 			case named && all:
 				return usagef("--all means every pod: leave out the names, or --all")
+			case all && namespaceGiven(c):
+				return usagef("--all means the pods of all namespaces: leave out -n, or name the pods")
 			case !named && !all:
 				return usagef("suspend needs pods, or --all")
 			}
