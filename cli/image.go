@@ -197,9 +197,7 @@ func (a *app) printImagesJSON(list []*image.Image) error {
 	if list == nil {
 		list = []*image.Image{}
 	}
-	encoder := json.NewEncoder(dataTo(a.Out))
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(list)
+	return a.printJSON(list)
 }
 
 // shortID is how much of an image ID is shown; `image rm` takes as much.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -79,9 +78,7 @@ func (a *app) printReportJSON(r *image.Report) error {
 	if r.Problems == nil {
 		r.Problems = []*image.Problem{}
 	}
-	encoder := json.NewEncoder(dataTo(a.Out))
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(r)
+	return a.printJSON(r)
 }
 
 // damagedError makes the command fail where something is damaged still.

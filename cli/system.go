@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -139,9 +138,7 @@ func (a *app) printFindings(found []audit.Finding, format string) error {
 		if found == nil {
 			found = []audit.Finding{}
 		}
-		encoder := json.NewEncoder(dataTo(a.Out))
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(found)
+		return a.printJSON(found)
 	}
 	if len(found) == 0 {
 		a.printf("nothing to complain of\n")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -91,6 +92,13 @@ func dataTo(out io.Writer) io.Writer {
 		return visibleWriter{out}
 	}
 	return out
+}
+
+// printJSON writes it indented.
+func (a *app) printJSON(v any) error {
+	encoder := json.NewEncoder(dataTo(a.Out))
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }
 
 // colours passes text and the sequences that colour it (ECMA-48, SGR) to a terminal,

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -179,17 +178,11 @@ func volumeListCommand(a *app) *cli.Command {
 			}
 			described, err := describeVolumes(store, list)
 			if format == "json" {
-				return errors.Join(err, a.printVolumesJSON(described))
+				return errors.Join(err, a.printJSON(described))
 			}
 			return errors.Join(err, a.printVolumes(described, all))
 		},
 	}
-}
-
-func (a *app) printVolumesJSON(list []*namedVolume) error {
-	encoder := json.NewEncoder(dataTo(a.Out))
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(list)
 }
 
 func (a *app) printVolumes(list []*namedVolume, withNamespace bool) error {
@@ -251,7 +244,7 @@ func volumeInspectCommand(a *app) *cli.Command {
 			}
 			list, missing := namedVolumes(store, namespace, c.Args().Slice())
 			described, err := describeVolumes(store, list)
-			return errors.Join(a.printVolumesJSON(described), missing, err)
+			return errors.Join(a.printJSON(described), missing, err)
 		},
 	}
 }
