@@ -1,14 +1,14 @@
 package volumes
 
 import (
-	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,29 +62,19 @@ func spotAt(fd int) (at spot, err error) {
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &stat); err != nil {
 		return at, os.NewSyscallError("statx", err)
 	}
-	table, err := os.Open("/proc/thread-self/mountinfo")
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		same := uint64(m.ID) == stat.Mnt_id
+		return !same, same
+	})
 	if err != nil {
-		return at, err
+		return at, fmt.Errorf("find the mount of %s: %w", at.path, err)
 	}
-	defer table.Close()
-	number := strconv.FormatUint(stat.Mnt_id, 10)
-	for lines := bufio.NewScanner(table); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 6 || fields[0] != number {
-			continue
+	for _, m := range mounts { // none: it is of another namespace
+		if rest, err := filepath.Rel(m.Mountpoint, at.path); err == nil && filepath.IsLocal(rest) {
+			at.device, at.inside = fmt.Sprintf("%d:%d", m.Major, m.Minor), filepath.Join(m.Root, rest)
 		}
-		root, point := unescaped(fields[3]), unescaped(fields[4])
-		if rest, err := filepath.Rel(point, at.path); err == nil && filepath.IsLocal(rest) {
-			at.device, at.inside = fields[2], filepath.Join(root, rest)
-		}
-		break
 	}
 	return at, nil
-}
-
-// unescaped is a field of proc_pid_mountinfo(5).
-func unescaped(field string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(field)
 }
 
 // maxLineage bounds the way up, which a rename meanwhile could make endless.
