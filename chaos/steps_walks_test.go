@@ -14,6 +14,7 @@ var walks = []walk{
 	{name: "restart", files: map[string]string{"pod.yaml": restartingPod}, session: walkRestart},
 	{name: "change", files: map[string]string{"pod.yaml": changingPod, "changed.yaml": changedPod}, session: walkChange},
 	{name: "everything", files: map[string]string{"pod.yaml": wholePod}, session: walkEverything, newOnly: true},
+	{name: "debug", files: map[string]string{"pod.yaml": plainPod}, session: walkDebug, during: 2},
 	{name: "pause", files: map[string]string{"pod.yaml": plainPod}, session: walkPause, newOnly: true},
 	{name: "lost", files: map[string]string{"pod.yaml": plainPod}, session: walkLost, newOnly: true},
 	{name: "probe", files: map[string]string{"pod.yaml": probedPod}, session: walkProbe, newOnly: true},
@@ -48,6 +49,16 @@ spec:
     command: [sh, -c, "seq 1 100; exec httpd -f -p 80 -h /etc"]
     ports: [{containerPort: 80, hostPort: PORT}]
 `
+
+// A container is added to a pod that runs.
+func walkDebug(s *session) {
+	s.exits(0, "up", "pod.yaml")
+	before := s.runs("web", "main")
+	s.exits(0, "debug", "web", "--image", "busybox", "-c", "look", "--", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done")
+	s.same(before, s.runs("web", "main", "look"))
+	s.restarts("web", "main", 0)
+	s.exits(0, "down", "pod.yaml")
+}
 
 // A monitor is killed, and the one that follows is killed at a step, while one container
 // ends and another writes.
