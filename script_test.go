@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,17 +62,36 @@ func condition(name string) (bool, error) {
 	return false, fmt.Errorf("unknown condition %q", name)
 }
 
+// budgetVariable is how long scripts begin, where there is not time for all on a slow
+// machine: the rest is skipped, and says so.
+const budgetVariable = "PODRUN_TEST_BUDGET"
+
+func budget() (time.Duration, error) {
+	if text := os.Getenv(budgetVariable); text != "" {
+		return time.ParseDuration(text)
+	}
+	return math.MaxInt64, nil
+}
+
 type placeKey struct{}
 
 func here(ts *testscript.TestScript) *place { return ts.Value(placeKey{}).(*place) }
 
 func TestScripts(t *testing.T) {
+	limit, err := budget()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		Cmds:                commands,
 		RequireExplicitExec: true,
 		Condition:           condition,
 		Setup: func(e *testscript.Env) error {
+			if time.Since(began) > limit {
+				e.T().Skip(fmt.Sprintf("no time left: %s are over", limit))
+			}
 			g, err := ground.Make(ground.Suite.Binary)
 			if err != nil {
 				return err

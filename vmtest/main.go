@@ -39,14 +39,14 @@ type bench struct {
 	scripts  string // which the suite runs: names with commas, or all
 	patience int
 	seed     uint64
-	limit    time.Duration // of the suite
+	limit    time.Duration // after which the suite begins no more
 }
 
 func main() {
 	var b bench
 	flag.StringVar(&b.scripts, "scripts", "", "scripts of the suite to run, as a,b; all when it is empty")
 	flag.IntVar(&b.patience, "patience", 8, "how many times longer than they say the scripts wait")
-	flag.DurationVar(&b.limit, "limit", 25*time.Minute, "how long the suite may take")
+	flag.DurationVar(&b.limit, "limit", 18*time.Minute, "after which the suite begins no more scripts, and names them")
 	flag.Uint64Var(&b.seed, "seed", uint64(time.Now().Unix()), "which blocks a power cut loses")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
