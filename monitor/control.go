@@ -190,7 +190,8 @@ func (b *board) leave(w chan Update) {
 	b.sending.Done()
 }
 
-// serve answers a control socket, until another takes its place.
+// serve begins to answer a control socket, until another takes its place. It
+// leaves the file to the caller.
 func (m *monitor) serve(socket *os.File) {
 	l, err := net.FileListener(socket)
 	if err != nil {
@@ -203,6 +204,10 @@ func (m *monitor) serve(socket *os.File) {
 	if before := m.listener.Swap(listener); before != nil {
 		before.Close() // nobody finds it any more
 	}
+	go m.accept(listener)
+}
+
+func (m *monitor) accept(l net.Listener) {
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {

@@ -54,7 +54,7 @@ func answering(t *testing.T) (*monitor, *state.Store) {
 	}
 	t.Cleanup(func() { control.Close() })
 	m := &monitor{store: s, control: control}
-	go m.serve(m.control)
+	m.serve(m.control)
 	return m, s
 }
 
@@ -63,11 +63,6 @@ func answering(t *testing.T) (*monitor, *state.Store) {
 func TestNextSocketEndsTheLast(t *testing.T) {
 	m, s := answering(t)
 	last := filepath.Join(s.RunDir(uid), "last")
-	within(t, time.Second, "to answer", func() {
-		for m.listener.Load() == nil {
-			time.Sleep(time.Millisecond)
-		}
-	})
 	if err := os.Rename(controlPath(s, uid), last); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +71,7 @@ func TestNextSocketEndsTheLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer control.Close()
-	go m.serve(control)
+	m.serve(control)
 	m.control.Close()
 	within(t, time.Second, "the end of the last socket", func() {
 		for {
@@ -362,7 +357,7 @@ func TestAskWaitsForTheSocket(t *testing.T) {
 	}
 	defer control.Close()
 	m := &monitor{store: s, control: control}
-	go m.serve(m.control)
+	m.serve(m.control)
 	m.board.post(phase(v1.PodPending))
 	next(t, updates)
 }

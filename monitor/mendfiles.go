@@ -208,7 +208,7 @@ func (m *monitor) mendControl() (made bool, err error) {
 	m.control = control
 	m.mu.Unlock()
 	m.mender.socket = identity(path)
-	go m.serve(control)
+	m.serve(control)
 	return true, old.Close()
 }
 

@@ -102,7 +102,7 @@ func Run(ctx context.Context, store *state.Store, uid string) error {
 	ctx, m.abandon = context.WithCancelCause(ctx)
 	m.ctx = ctx
 	defer m.abandon(nil)
-	go m.serve(m.control)
+	m.serve(m.control)
 	go m.watchPause()
 	go m.watchSuspend()
 	err = m.keep(ctx)
