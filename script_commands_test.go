@@ -87,7 +87,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 func poll(ts *testscript.TestScript, timeout string, done func() bool) {
 	limit, err := time.ParseDuration(timeout)
 	ts.Check(err)
-	for start := time.Now(); !done(); time.Sleep(retryInterval) {
+	for start := time.Now(); !done(); time.Sleep(ground.Patience(retryInterval)) {
 		if time.Since(start) > ground.Patience(limit) {
 			ts.Fatalf("not within %s", timeout)
 		}
