@@ -98,7 +98,7 @@ func TestScripts(t *testing.T) {
 			}
 			e.Values[placeKey{}] = &place{Ground: g}
 			e.Vars = append(e.Vars, g.Environment()...)
-			e.Vars = append(e.Vars, "SOON="+ground.Patience(time.Second).String()) // when what comes at once has come
+			e.Vars = append(e.Vars, "SOON="+ground.Patience(time.Second).String(), "LATER="+ground.Patience(6*time.Second).String()) // when what comes at once has come, and what takes a while
 			e.Defer(func() { g.Close(e.T().(testing.TB)) })
 			return nil
 		},

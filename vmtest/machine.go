@@ -63,7 +63,7 @@ func (b *bench) boot(ctx context.Context, p plan) (*machine, error) {
 	}
 	m.cmd.Stderr = m.cmd.Stdout
 	m.lines = bufio.NewScanner(io.TeeReader(console, log))
-	m.lines.Buffer(nil, 1<<20)
+	m.lines.Buffer(nil, 1<<28) // scripts have megabytes without an end of line
 	if err := m.cmd.Start(); err != nil {
 		m.cancel()
 		return nil, errors.Join(fmt.Errorf("start qemu: %w", err), log.Close())

@@ -12,9 +12,20 @@ import (
 	"time"
 )
 
-// leftOut are scripts that an emulated machine cannot be asked, and why. Whoever names
+// leftOut are scripts that an emulated machine is not asked, and why. Whoever names
 // one with -scripts gets it all the same.
-var leftOut = []struct{ script, why string }{}
+var leftOut = []struct{ scripts, why string }{
+	{"resume", "once suspend had nothing to say of a suspended pod; why is not known"},
+	{"probefields", "it gave up a probe too early for an emulated machine, and has not been run since that was mended"},
+	{`
+		bandwidth change claim classic configmap confine controlbytes deadline debug describe detached down downward
+		edges emptydir emptydirmodes envfile environment ephemeral ephemeralshared errors escalation eviction exec
+		execprobes explain fight firewall follow fsgroup gates grpcprobes hooks hostips hostnamespaces hostnetwork
+		hostpath hostusers httpprobes hugepages identity imagecheck images imagevolume import installservice ipv6
+		killedmonitor killedpause killedpull load logs many message missing names network newsandbox nonroot objects
+		otherkinds ownstate peer podresources policies ports probes projected propagation ps pullevents pullsecrets
+		race refresh resize userns`, "not yet seen to its end on an emulated machine"},
+}
 
 // lastScript is how long a script may take that began before the limit.
 const lastScript = 8 * time.Minute
@@ -80,8 +91,9 @@ func (b *bench) unwanted() string {
 	}
 	var names []string
 	for _, l := range leftOut {
-		fmt.Printf("suite: %s is LEFT OUT: %s\n", l.script, l.why)
-		names = append(names, l.script)
+		some := strings.Fields(l.scripts)
+		fmt.Printf("suite: %d LEFT OUT, %s: %s\n", len(some), l.why, strings.Join(some, ", "))
+		names = append(names, some...)
 	}
 	return "^(" + strings.Join(names, "|") + ")$"
 }
