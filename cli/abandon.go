@@ -52,10 +52,11 @@ func (l *launch) abandoned(pause *sandbox.Pause) error {
 	return errors.Join(fmt.Errorf("pod %s cannot be made: %w", l.name(), cause), l.cleanUp())
 }
 
-// takenDown: another podrun has asked the pod to end for good.
+// takenDown: another podrun has asked the pod to end for good, or has done with it.
 func (l *launch) takenDown() bool {
 	var s monitor.Status
-	return l.store.ReadStatus(l.record.UID(), &s) == nil && s.Removing()
+	err := l.store.ReadStatus(l.record.UID(), &s)
+	return errors.Is(err, os.ErrNotExist) || err == nil && s.Removing()
 }
 
 func (l *launch) taken() error {
