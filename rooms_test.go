@@ -13,7 +13,7 @@ import (
 var floors = map[string]int{
 	"cli": 6, "audit": 5, "monitor": 4, "pod": 3,
 	"sandbox": 2, "runtime": 2, "netns": 2, "volumes": 2, "image": 2, "logs": 2, "probe": 2,
-	"manifest": 1, "dns": 1, "firewall": 1, "claims": 1, "state": 1, "thread": 0, "tree": 0, "step": -1,
+	"manifest": 1, "dns": 1, "firewall": 1, "claims": 1, "state": 1, "kernel": 0, "thread": 0, "tree": 0, "step": -1,
 }
 
 // outside are packages that look at podrun from outside.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"podrun/ground"
+	"podrun/kernel"
 )
 
 // The scripts drive the binary as a user does, on the real kernel. Each has its
@@ -51,13 +52,7 @@ func condition(name string) (bool, error) {
 		}
 		return true, unix.Close(fd)
 	case "idmaptmpfs": // from Linux 6.3 on (mount_setattr(2))
-		var name unix.Utsname
-		if err := unix.Uname(&name); err != nil {
-			return false, err
-		}
-		var major, minor int
-		_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
-		return major > 6 || major == 6 && minor >= 3, err
+		return kernel.AtLeast("6.3"), nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }

@@ -7,6 +7,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"podrun/kernel"
 	"podrun/pod"
 	"podrun/state"
 	"podrun/volumes"
@@ -22,7 +23,7 @@ func UsersObstacle(s *state.Store, p *v1.Pod) string {
 	if why := pod.UsersObstacle(p); why != "" {
 		return why
 	}
-	if !volumes.KernelIs(usersKernel) {
+	if !kernel.AtLeast(usersKernel) {
 		return "id-mapped mounts of all that a pod needs take Linux " + usersKernel
 	}
 	if most, err := os.ReadFile("/proc/sys/user/max_user_namespaces"); err != nil || strings.TrimSpace(string(most)) == "0" {
@@ -47,7 +48,7 @@ func mappedPaths(s *state.Store, p *v1.Pod) []string {
 		if v.HostPath != nil {
 			list = append(list, v.HostPath.Path)
 		}
-		if v.EmptyDir != nil && strings.HasPrefix(string(v.EmptyDir.Medium), string(v1.StorageMediumHugePages)) && !volumes.KernelIs("6.9") {
+		if v.EmptyDir != nil && strings.HasPrefix(string(v.EmptyDir.Medium), string(v1.StorageMediumHugePages)) && !kernel.AtLeast("6.9") {
 			list = append(list, "/dev/hugepages") // which is not mapped before
 		}
 	}

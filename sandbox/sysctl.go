@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -14,6 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/node/util/sysctl"
 
+	"podrun/kernel"
 	"podrun/step"
 	"podrun/thread"
 )
@@ -61,14 +61,9 @@ var sysctlPattern = sync.OnceValue(func() *regexp.Regexp {
 // AllowSysctls reads patterns such as kernel.msgmax and net.core.*, the kubelet's
 // --allowed-unsafe-sysctls. Only what has a namespace can be allowed.
 func AllowSysctls(patterns []string) (*Sysctls, error) {
-	var release unix.Utsname
-	if err := unix.Uname(&release); err != nil {
-		return nil, os.NewSyscallError("uname", err)
-	}
-	kernel := unix.ByteSliceToString(release.Release[:])
 	s := &Sysctls{names: map[string]sysctl.Namespace{}, prefixes: map[string]sysctl.Namespace{}}
 	for name, since := range safeSysctls {
-		if atLeast(kernel, since) {
+		if kernel.AtLeast(since) {
 			s.names[name], _, _ = sysctl.GetNamespace(name)
 		}
 	}
@@ -119,20 +114,6 @@ func (s *Sysctls) check(name string, p *v1.PodSpec) error {
 		return &ForbiddenSysctl{name, false, fmt.Sprintf("%q not allowed with host %s enabled", name, namespace)}
 	}
 	return nil
-}
-
-// atLeast compares versions of Linux by their first two numbers; "" is the first.
-func atLeast(kernel, wanted string) bool {
-	have, want := version(kernel), version(wanted)
-	return have[0] > want[0] || have[0] == want[0] && have[1] >= want[1]
-}
-
-func version(text string) (numbers [2]int) {
-	parts := strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
-	for i := range min(len(parts), len(numbers)) {
-		numbers[i], _ = strconv.Atoi(parts[i])
-	}
-	return numbers
 }
 
 // SetSysctls writes the settings in the network and IPC namespaces of the pause

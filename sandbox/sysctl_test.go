@@ -53,19 +53,6 @@ func TestSysctlAdmission(t *testing.T) {
 	}
 }
 
-func TestSysctlVersions(t *testing.T) {
-	for _, test := range []struct {
-		kernel, wanted string
-		want           bool
-	}{
-		{"6.18.44-fc", "4.15", true}, {"4.15.0-213-generic", "4.15", true}, {"4.9.1", "4.15", false}, {"3.16", "4.5", false}, {"5.10", "", true},
-	} {
-		if got := atLeast(test.kernel, test.wanted); got != test.want {
-			t.Errorf("%s at least %s: got %v", test.kernel, test.wanted, got)
-		}
-	}
-}
-
 func TestSysctlFile(t *testing.T) {
 	for name, want := range map[string]string{
 		"net.ipv4.conf.eth0/1.rp_filter": "/proc/sys/net/ipv4/conf/eth0.1/rp_filter",

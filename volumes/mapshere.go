@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"podrun/kernel"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -25,20 +27,8 @@ func MapsHere(path string) error {
 	switch {
 	case !ok || known.since == "":
 		return fmt.Errorf("the file system at %s (%s) cannot be id-mapped", path, fileSystem(path))
-	case !KernelIs(known.since):
+	case !kernel.AtLeast(known.since):
 		return fmt.Errorf("the file system at %s (%s) cannot be id-mapped: that takes Linux %s", path, known.name, known.since)
 	}
 	return nil
-}
-
-// KernelIs tells whether the kernel is of the version, such as 6.3, or later.
-func KernelIs(version string) bool {
-	var name unix.Utsname
-	var have, want [2]int
-	if unix.Uname(&name) != nil {
-		return false
-	}
-	fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &have[0], &have[1])
-	fmt.Sscanf(version, "%d.%d", &want[0], &want[1])
-	return have[0] > want[0] || have[0] == want[0] && have[1] >= want[1]
 }
