@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,15 +86,15 @@ func exitOn(err error) {
 // Mounts returns the mount points below a path, in the mount namespace of the
 // calling thread.
 func Mounts(below string) []string {
-	table, err := os.ReadFile("/proc/thread-self/mountinfo")
+	table, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return !strings.HasPrefix(m.Mountpoint, below), false
+	})
 	if err != nil {
 		return []string{err.Error()}
 	}
 	var found []string
-	for line := range strings.Lines(string(table)) {
-		if point := strings.Fields(line)[4]; strings.HasPrefix(point, below) {
-			found = append(found, point)
-		}
+	for _, m := range table {
+		found = append(found, m.Mountpoint)
 	}
 	return found
 }

@@ -2,10 +2,12 @@ package monitor
 
 import (
 	"errors"
+	"fmt"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -127,49 +129,23 @@ func (m *monitor) setSysctls() error {
 // unmountBelow detaches every mount below the directories from this mount
 // namespace, so that their mount points can be removed.
 func unmountBelow(dirs ...string) error {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	table, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return !slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(m.Mountpoint, dir+"/") }), false
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("read the mount table: %w", err)
 	}
 	var errs []error
-	for _, line := range strings.Split(string(data), "\n") {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
+	for _, m := range table {
+		if strings.Contains(m.Optional, "shared:") {
+			// Else the machine would lose what a container has mounted on its behalf.
+			unix.Mount("", m.Mountpoint, "", unix.MS_PRIVATE|unix.MS_REC, "")
 		}
-		point := unescape(fields[4])
-		for _, dir := range dirs {
-			if strings.HasPrefix(point, dir+"/") {
-				if strings.Contains(line, " shared:") {
-					// Else the machine would lose what a container has mounted on its behalf.
-					unix.Mount("", point, "", unix.MS_PRIVATE|unix.MS_REC, "")
-				}
-				done := step.Change("unmount")
-				if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-					errs = append(errs, &os.PathError{Op: "unmount", Path: point, Err: err})
-				}
-				done()
-			}
+		done := step.Change("unmount")
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, &os.PathError{Op: "unmount", Path: m.Mountpoint, Err: err})
 		}
+		done()
 	}
 	return errors.Join(errs...)
-}
-
-// unescape undoes the octal escapes of proc_pid_mountinfo(5).
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"podrun/netns"
@@ -133,7 +134,7 @@ func (m *monitor) mountFromContainer(device uint64, target string) bool {
 // namespace of a process, or -1. What the container has under the name
 // meanwhile is told by the device.
 func treeOf(pid int, device uint64) int {
-	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	mounts, err := wholeMounts(pid, device)
 	if err != nil {
 		return -1
 	}
@@ -142,15 +143,10 @@ func treeOf(pid int, device uint64) int {
 		return -1
 	}
 	defer ns.Close()
-	number := fmt.Sprintf("%d:%d", unix.Major(device), unix.Minor(device))
 	tree := -1
-	for line := range strings.Lines(string(table)) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 || fields[2] != number || fields[3] != "/" {
-			continue
-		}
+	for _, m := range mounts {
 		sandbox.InMounts(ns, func() (err error) {
-			tree, err = unix.OpenTree(unix.AT_FDCWD, unescape(fields[4]), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+			tree, err = unix.OpenTree(unix.AT_FDCWD, m.Mountpoint, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 			return err
 		})
 		var stat unix.Stat_t
@@ -163,6 +159,18 @@ func treeOf(pid int, device uint64) int {
 		}
 	}
 	return -1
+}
+
+// wholeMounts are the mounts of a device's whole file system that a process has.
+func wholeMounts(pid int, device uint64) ([]*mountinfo.Info, error) {
+	table, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer table.Close()
+	return mountinfo.GetMountsFromReader(table, func(m *mountinfo.Info) (skip, stop bool) {
+		return m.Major != int(unix.Major(device)) || m.Minor != int(unix.Minor(device)) || m.Root != "/", false
+	})
 }
 
 // mendCgroup makes the pod's cgroup again where somebody has removed it while no

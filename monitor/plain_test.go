@@ -39,30 +39,6 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestUnescape(t *testing.T) {
-	for given, want := range map[string]string{
-		"/plain": "/plain", `/a\040b`: "/a b", `/a\011b\012c`: "/a\tb\nc", `/a\134040b`: `/a\040b`, `/a\`: `/a\`, `/a\04`: `/a\04`,
-		`/a\999`: `/a\999`, `\040`: " ", `/\303\274`: "/ü", `/a\777`: `/a\777`, "": "",
-	} {
-		if got := unescape(given); got != want {
-			t.Errorf("%q: got %q, want %q", given, got, want)
-		}
-	}
-}
-
-func FuzzUnescape(f *testing.F) {
-	for _, s := range []string{`/a\040b`, `\`, `\\134`, `\400`} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		escaped := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(s)
-		if got := unescape(escaped); got != s {
-			t.Errorf("%q: got %q, want %q", escaped, got, s)
-		}
-		unescape(s)
-	})
-}
-
 func TestHostname(t *testing.T) {
 	machine, err := os.Hostname()
 	if err != nil {

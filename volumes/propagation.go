@@ -1,15 +1,14 @@
 package volumes
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
@@ -119,8 +118,8 @@ func openPeer(path string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if !mount.shared {
-		return -1, fmt.Errorf("path %q is mounted on %q but it is not a shared mount: 'mount --make-shared %s' makes it one", path, mount.point, mount.point)
+	if !shared(mount) {
+		return -1, fmt.Errorf("path %q is mounted on %q but it is not a shared mount: 'mount --make-shared %s' makes it one", path, mount.Mountpoint, mount.Mountpoint)
 	}
 	tree, err := unix.OpenTree(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
@@ -158,42 +157,12 @@ func receives(path string) (bool, string, error) {
 	}
 	defer unix.Close(fd)
 	mount, err := mountOf(fd)
-	return mount.shared || mount.slave, mount.point, err
-}
-
-// mountInfo is what proc_pid_mountinfo(5) says of a mount.
-type mountInfo struct {
-	point         string // with its octal escapes
-	shared, slave bool
-}
-
-// mountOf finds the mount of an open file in the mount namespace of this thread.
-func mountOf(fd int) (mountInfo, error) {
-	var stat unix.Statx_t
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &stat); err != nil {
-		return mountInfo{}, os.NewSyscallError("statx", err)
-	}
-	table, err := os.Open("/proc/thread-self/mountinfo")
 	if err != nil {
-		return mountInfo{}, err
+		return false, "", err
 	}
-	defer table.Close()
-	id := strconv.FormatUint(stat.Mnt_id, 10)
-	lines := bufio.NewScanner(table)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 6 || fields[0] != id {
-			continue
-		}
-		mount := mountInfo{point: fields[4]}
-		for _, tag := range fields[6:] {
-			if tag == "-" {
-				break
-			}
-			mount.shared = mount.shared || strings.HasPrefix(tag, "shared:")
-			mount.slave = mount.slave || strings.HasPrefix(tag, "master:")
-		}
-		return mount, nil
-	}
-	return mountInfo{}, errors.Join(lines.Err(), fmt.Errorf("find mount %s in the mount table", id))
+	return shared(mount) || slave(mount), mount.Mountpoint, nil
 }
+
+// By the optional fields of proc_pid_mountinfo(5).
+func shared(m *mountinfo.Info) bool { return strings.Contains(m.Optional, "shared:") }
+func slave(m *mountinfo.Info) bool  { return strings.Contains(m.Optional, "master:") }

@@ -168,7 +168,7 @@ func TestPropagationInThePod(t *testing.T) {
 				fd := must(unix.Open(binds[0].Source, unix.O_PATH, 0))(t)
 				mount, err := mountOf(fd)
 				unix.Close(fd)
-				if err != nil || !mount.shared || mount.slave {
+				if err != nil || !shared(mount) || slave(mount) {
 					t.Errorf("got %+v, %v, want a mount that is shared and no slave", mount, err)
 				}
 			}

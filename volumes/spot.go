@@ -58,23 +58,38 @@ func spotAt(fd int) (at spot, err error) {
 	if at.ids, at.directory, err = lineage(fd); err != nil {
 		return at, err
 	}
+	m, err := mountOf(fd)
+	if errors.Is(err, errMountElsewhere) {
+		return at, nil
+	}
+	if err != nil {
+		return at, fmt.Errorf("find the mount of %s: %w", at.path, err)
+	}
+	if rest, err := filepath.Rel(m.Mountpoint, at.path); err == nil && filepath.IsLocal(rest) {
+		at.device, at.inside = fmt.Sprintf("%d:%d", m.Major, m.Minor), filepath.Join(m.Root, rest)
+	}
+	return at, nil
+}
+
+var errMountElsewhere = errors.New("its mount is of another namespace")
+
+// mountOf finds the mount of an open file in the mount namespace of this thread.
+func mountOf(fd int) (*mountinfo.Info, error) {
 	var stat unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &stat); err != nil {
-		return at, os.NewSyscallError("statx", err)
+		return nil, os.NewSyscallError("statx", err)
 	}
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		same := uint64(m.ID) == stat.Mnt_id
 		return !same, same
 	})
 	if err != nil {
-		return at, fmt.Errorf("find the mount of %s: %w", at.path, err)
+		return nil, err
 	}
-	for _, m := range mounts { // none: it is of another namespace
-		if rest, err := filepath.Rel(m.Mountpoint, at.path); err == nil && filepath.IsLocal(rest) {
-			at.device, at.inside = fmt.Sprintf("%d:%d", m.Major, m.Minor), filepath.Join(m.Root, rest)
-		}
+	if len(mounts) == 0 {
+		return nil, errMountElsewhere
 	}
-	return at, nil
+	return mounts[0], nil
 }
 
 // maxLineage bounds the way up, which a rename meanwhile could make endless.
