@@ -129,73 +129,23 @@ func (g generator) pod() []byte {
 	return data
 }
 
+// fill gives the value something that its type can hold; name is the field's.
 func (g generator) fill(v reflect.Value, name string, depth int) {
-	switch x := v.Addr().Interface().(type) {
-	case *resource.Quantity:
-		*x = resource.MustParse("4Mi")
-		if !g.tame {
-			*x = resource.MustParse(pick(g, quantities))
-		}
-		return
-	case *intstr.IntOrString:
-		if *x = intstr.FromInt32(80); g.tame {
-			return
-		}
-		*x = pick(g, []intstr.IntOrString{intstr.FromInt32(80), intstr.FromInt32(0), intstr.FromString("http"), intstr.FromString("Bad")})
-		return
-	case *metav1.Time:
-		return
-	case *v1.ResourceList:
-		*x = v1.ResourceList{}
-		for range g.IntN(3) {
-			if g.tame {
-				(*x)[resources[g.IntN(3)]] = resource.MustParse("4Mi")
-				continue
-			}
-			(*x)[pick(g, resources)] = resource.MustParse(pick(g, quantities))
-		}
+	if g.fillKnown(v.Addr().Interface()) {
 		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		g.structure(v, depth)
+		g.fillStruct(v, depth)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		g.fill(v.Elem(), name, depth)
 	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return
-		}
-		length := 1 + g.IntN(2)
-		if g.tame {
-			length = 1 // two would have the same names
-		}
-		v.Set(reflect.MakeSlice(v.Type(), length, length))
-		for i := range v.Len() {
-			g.fill(v.Index(i), name, depth)
-		}
+		g.fillSlice(v, name, depth)
 	case reflect.Map:
-		v.Set(reflect.MakeMap(v.Type()))
-		for range 1 + g.IntN(2) {
-			value := reflect.New(v.Type().Elem()).Elem()
-			g.fill(value, name, depth)
-			keys := mapKeys
-			if g.tame {
-				keys = keys[:2]
-			}
-			v.SetMapIndex(reflect.ValueOf(pick(g, keys)).Convert(v.Type().Key()), value)
-		}
+		g.fillMap(v, name, depth)
 	case reflect.String:
-		list := words[name]
-		if list == nil {
-			list = words["*"]
-		}
-		if g.tame {
-			list = list[:1]
-		} else if g.IntN(3) > 0 { // the first ones are right
-			list = list[:(len(list)+1)/2]
-		}
-		v.SetString(pick(g, list))
+		v.SetString(g.word(name))
 	case reflect.Bool:
 		v.SetBool(g.IntN(2) == 0)
 	case reflect.Int32, reflect.Int64, reflect.Int:
@@ -207,7 +157,80 @@ func (g generator) fill(v reflect.Value, name string, depth int) {
 	}
 }
 
-func (g generator) structure(v reflect.Value, depth int) {
+// fillKnown is fill of the types whose fields say little of what they mean; false of another.
+func (g generator) fillKnown(v any) bool {
+	switch x := v.(type) {
+	case *resource.Quantity:
+		*x = g.quantity()
+	case *intstr.IntOrString:
+		if *x = intstr.FromInt32(80); !g.tame {
+			*x = pick(g, []intstr.IntOrString{intstr.FromInt32(80), intstr.FromInt32(0), intstr.FromString("http"), intstr.FromString("Bad")})
+		}
+	case *metav1.Time: // none
+	case *v1.ResourceList:
+		*x = v1.ResourceList{}
+		known := resources
+		if g.tame {
+			known = known[:3]
+		}
+		for range g.IntN(3) {
+			(*x)[pick(g, known)] = g.quantity()
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (g generator) quantity() resource.Quantity {
+	if g.tame {
+		return resource.MustParse("4Mi")
+	}
+	return resource.MustParse(pick(g, quantities))
+}
+
+func (g generator) fillSlice(v reflect.Value, name string, depth int) {
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		return
+	}
+	length := 1 + g.IntN(2)
+	if g.tame {
+		length = 1 // two would have the same names
+	}
+	v.Set(reflect.MakeSlice(v.Type(), length, length))
+	for i := range v.Len() {
+		g.fill(v.Index(i), name, depth)
+	}
+}
+
+func (g generator) fillMap(v reflect.Value, name string, depth int) {
+	keys := mapKeys
+	if g.tame {
+		keys = keys[:2]
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for range 1 + g.IntN(2) {
+		value := reflect.New(v.Type().Elem()).Elem()
+		g.fill(value, name, depth)
+		v.SetMapIndex(reflect.ValueOf(pick(g, keys)).Convert(v.Type().Key()), value)
+	}
+}
+
+// word is a value for a string of the name.
+func (g generator) word(name string) string {
+	list := words[name]
+	if list == nil {
+		list = words["*"]
+	}
+	if g.tame {
+		list = list[:1]
+	} else if g.IntN(3) > 0 { // the first ones are right
+		list = list[:(len(list)+1)/2]
+	}
+	return pick(g, list)
+}
+
+func (g generator) fillStruct(v reflect.Value, depth int) {
 	only := -1
 	if kindsOfOne[v.Type()] && g.IntN(10) > 0 {
 		only = g.IntN(v.NumField())
