@@ -191,7 +191,7 @@ func (h *hostileImage) try(t *testing.T, g *ground.Ground, reference, hostUsers 
 	file := g.Write(t, "hostile.yaml", fmt.Sprintf(hostilePod, hostUsers, volumes, reference, script, h.spec))
 	began := time.Now()
 	r := g.Run("up", file)
-	if took := time.Since(began); took > 30*time.Second {
+	if took := time.Since(began); took > ground.Patience(30*time.Second) {
 		t.Errorf("up took %v", took)
 	}
 	switch {

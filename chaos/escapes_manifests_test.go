@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"podrun/ground"
 )
 
 // Bounds of what a manifest may cost, whatever it says.
-const (
-	maxManifestTime   = 20 * time.Second // on a machine with other work
-	maxManifestMemory = 512 << 20        // bytes
+var (
+	maxManifestTime   = ground.Patience(20 * time.Second) // on a machine with other work
+	maxManifestMemory = int64(512 << 20)                  // bytes
 )
 
 // podWith is a pod with more in its spec and in its container.

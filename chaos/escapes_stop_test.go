@@ -49,6 +49,6 @@ func TestEscapesByStopping(t *testing.T) {
 		began := time.Now()
 		r := a.Run("down", pod)
 		took := time.Since(began)
-		tried(t, pod+": a pod that holds up its end", unless(r.Code == 0 && took < 15*time.Second, took.String()+": "+r.String()))
+		tried(t, pod+": a pod that holds up its end", unless(r.Code == 0 && took < ground.Patience(15*time.Second), took.String()+": "+r.String()))
 	}
 }

@@ -175,11 +175,13 @@ func (a *attacker) compare() {
 }
 
 var attackTar = sync.OnceValues(func() (string, error) {
-	program := filepath.Join(ground.Suite.Dir, "attack")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./testdata/attack")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the attacker: %w: %s", err, out)
+	program, err := ground.Program("attack", func(path string) *exec.Cmd {
+		cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./testdata/attack")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		return cmd
+	})
+	if err != nil {
+		return "", err
 	}
 	content, err := os.ReadFile(program)
 	if err != nil {

@@ -138,16 +138,17 @@ func difference(t *testing.T, got, want string) string {
 type tools struct{ facts, hostile string }
 
 func buildTools(t *testing.T) tools {
-	dir := t.TempDir()
-	var both tools
-	for name, path := range map[string]*string{"facts": &both.facts, "hostile": &both.hostile} {
-		*path = filepath.Join(dir, name)
-		out, err := exec.Command("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", *path, filepath.Join("testdata", name+".c")).CombinedOutput()
-		if err != nil {
-			t.Fatalf("build %s: %v: %s", name, err, out)
-		}
+	return tools{facts: buildTool(t, "facts"), hostile: buildTool(t, "hostile")}
+}
+
+func buildTool(t *testing.T, name string) string {
+	path, err := ground.Program(name, func(path string) *exec.Cmd {
+		return exec.Command("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", path, filepath.Join("testdata", name+".c"))
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return both
+	return path
 }
 
 // importFacts makes the image that holds the program and busybox.

@@ -44,7 +44,7 @@ func TestControlSocket(t *testing.T) {
 	}
 	start := time.Now()
 	g.Must(t, "down", "sleeper")
-	if took := time.Since(start); took > 20*time.Second {
+	if took := time.Since(start); took > ground.Patience(20*time.Second) {
 		t.Errorf("down took %v", took)
 	}
 }

@@ -78,23 +78,17 @@ func AddFile(w *tar.Writer, name, content string, mode int64) error {
 	return err
 }
 
-// findPeer returns where the program is: in the suite's directory, which commands have
-// in their PATH.
-func findPeer() (string, error) {
-	program := filepath.Join(Suite.Dir, "peer")
-	if made := os.Getenv(peerVariable); made != "" {
-		return program, os.Symlink(made, program)
-	}
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./testdata/peer")
+func buildPeer(path string) *exec.Cmd {
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./testdata/peer")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Dir = Suite.module
-	return program, combined(cmd)
+	return cmd
 }
 
 // packPeer builds the program of testdata/peer and writes the tar of an image
 // that holds it and nothing else.
 func packPeer() error {
-	program, err := findPeer()
+	program, err := Program("peer", buildPeer)
 	if err != nil {
 		return err
 	}

@@ -36,10 +36,13 @@ func (g *Ground) leftMounts() ([]string, error) {
 	return left, err
 }
 
-// leftCgroups looks into every hierarchy of cgroup v1 and v2.
+// leftCgroups looks into every hierarchy of cgroup v1 and v2, and at the scopes of systemd.
 func (g *Ground) leftCgroups() ([]string, error) {
 	var left []string
-	for _, pattern := range []string{"/sys/fs/cgroup/podrun/%s", "/sys/fs/cgroup/*/podrun/%s"} {
+	for _, pattern := range []string{
+		"/sys/fs/cgroup/podrun/%s", "/sys/fs/cgroup/*/podrun/%s",
+		"/sys/fs/cgroup/podrun.slice/podrun-%s-*.scope",
+	} {
 		found, err := filepath.Glob(fmt.Sprintf(pattern, g.Store.Instance))
 		if err != nil {
 			return left, err
@@ -58,7 +61,7 @@ func (g *Ground) leftProcesses() ([]string, error) {
 	all, err := Processes()
 	var left []string
 	for _, q := range all {
-		ours := strings.HasPrefix(q.Exe, g.Binary) || strings.Contains(q.Title, g.Dir+"/") || strings.Contains(q.Cgroups, "/podrun/"+g.Store.Instance)
+		ours := strings.HasPrefix(q.Exe, g.Binary) || strings.Contains(q.Title, g.Dir+"/") || q.in("podrun/"+g.Store.Instance, g.Store.Instance+"-")
 		if !ours || q.Parent == os.Getpid() || q.State == "Z" && q.Parent == 1 {
 			continue
 		}

@@ -76,7 +76,7 @@ func (q Process) Is(role, uid string, all []Process) bool {
 	if q.State == "Z" {
 		return false
 	}
-	own := strings.Contains(q.Cgroups, "/"+uid+".sandbox")
+	own := q.in(uid+".sandbox", uid+".scope/sandbox")
 	pause := strings.HasPrefix(q.Title, "podrun: pod ")
 	first := q.Title == "/pause" // of a shared PID namespace
 	switch role {
@@ -88,7 +88,13 @@ func (q Process) Is(role, uid string, all []Process) bool {
 		return own && first
 	}
 	// A container's first process is a child of the pod's own ones.
-	return strings.Contains(q.Cgroups, "/"+uid+"/"+role+".") && slices.ContainsFunc(all, func(parent Process) bool {
-		return parent.PID == q.Parent && strings.Contains(parent.Cgroups, "/"+uid+".sandbox")
+	return q.in(uid+"/"+role+".", uid+".scope/pod/"+role+".") && slices.ContainsFunc(all, func(parent Process) bool {
+		return parent.PID == q.Parent && parent.in(uid+".sandbox", uid+".scope/sandbox")
 	})
+}
+
+// in tells whether the process is in a cgroup of one of the names, of which the second
+// is that below a scope of systemd's.
+func (q Process) in(group, ofScope string) bool {
+	return strings.Contains(q.Cgroups, "/"+group) || strings.Contains(q.Cgroups, "-"+ofScope)
 }

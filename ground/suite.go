@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -15,7 +16,9 @@ import (
 const (
 	buildTags      = "seccomp netgo osusergo urfave_cli_no_docs"
 	binaryVariable = "PODRUN_TEST_BINARY" // a static binary to test instead of a new one
-	peerVariable   = "PODRUN_TEST_PEER"   // testdata/peer as a program, where there is no go to build it
+	// programsVariable is a directory with the programs that tests need, where there
+	// are no compilers to build them.
+	programsVariable = "PODRUN_TEST_PROGRAMS"
 )
 
 // Suite is what the grounds of one test binary share.
@@ -86,6 +89,23 @@ func Build(name, tag string) (string, error) {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	cmd.Dir = Suite.module
 	return path, combined(cmd)
+}
+
+var programs sync.Mutex
+
+// Program returns the path of a program for tests, in the suite's directory, which
+// commands have in their PATH. build makes it there, where nobody has before.
+func Program(name string, build func(path string) *exec.Cmd) (string, error) {
+	programs.Lock()
+	defer programs.Unlock()
+	path := filepath.Join(Suite.Dir, name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if made := os.Getenv(programsVariable); made != "" {
+		return path, os.Symlink(filepath.Join(made, name), path)
+	}
+	return path, combined(build(path))
 }
 
 func combined(cmd *exec.Cmd) error {

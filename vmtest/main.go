@@ -29,6 +29,7 @@ var tests = []struct {
 	{"session", session},
 	{"systemd", systemd},
 	{"power", power},
+	{"escapes", escapes},
 	{"suite", suite},
 }
 

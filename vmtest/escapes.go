@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// outward are the tests of chaos of what gets out of a container, or into one.
+const outward = "^Test(GoldenLists|Escapes.*|Hostile.*|ForgedLogs|Secrets|ControlSocket)$"
+
+var (
+	testLine = regexp.MustCompile(`^--- ([A-Z]+): (Test\S+) `)
+	lastLine = regexp.MustCompile(`^(PASS|FAIL)$`) // after it come the counts of chaos
+)
+
+// escapes runs them in a machine with Debian's programs, cgroup v2 only, and no systemd.
+func escapes(ctx context.Context, b *bench) error {
+	const name = "escapes"
+	disk, err := b.newDisk(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := forget(name); err != nil {
+		return err
+	}
+	m, err := b.boot(ctx, plan{
+		name: name, memory: 4096, limit: 20 * time.Minute,
+		kernel: []string{"disk=yes", "first=/payload/guest/escapes", "tests=" + outward, "patience=" + strconv.Itoa(b.patience)},
+		drives: []string{"format=raw,cache=unsafe,file=" + disk, b.payload()},
+	})
+	if err != nil {
+		return err
+	}
+	passed, counting, zero := 0, false, false
+	for line, ok := m.next(); ok; line, ok = m.next() {
+		test := testLine.FindStringSubmatch(line)
+		switch {
+		case test != nil && test[1] == "PASS":
+			passed++
+		case test != nil:
+			fmt.Println(line)
+		case lastLine.MatchString(line):
+			counting = true
+		case line == "exit code 0":
+			counting, zero = false, true
+		case counting:
+			fmt.Println("escapes:", line)
+		}
+	}
+	err = m.close()
+	fmt.Printf("escapes: %d tests\n", passed)
+	if !zero || passed == 0 {
+		err = errors.Join(err, fmt.Errorf("they did not all pass; what they said is in %s", logOf(name)))
+	}
+	return err
+}
