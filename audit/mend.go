@@ -79,7 +79,7 @@ func (a Auditor) mendPod(f *Finding) error {
 	}
 	defer lock.Close()
 	if made { // for the lock, which is not to be found next time
-		defer os.RemoveAll(a.Store.RunDir(uid))
+		defer monitor.RemoveRun(a.Store, uid)
 	}
 	still, r, err := a.stillSo(f)
 	if err != nil || !still {
@@ -96,7 +96,7 @@ func (a Auditor) mendPod(f *Finding) error {
 		if err := t.Sandbox(); err != nil {
 			return err
 		}
-		return os.RemoveAll(a.Store.RunDir(uid))
+		return monitor.RemoveRun(a.Store, uid)
 	case claimName:
 		return a.Store.Claim(f.ref.Namespace, f.ref.Name, uid)
 	default:

@@ -30,7 +30,7 @@ func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
 	}
 	defer lock.Close()
 	if err := s.Claim(ref.Namespace, ref.Name, ref.UID); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.RunDir(ref.UID)))
+		return nil, errors.Join(err, RemoveRun(s, ref.UID))
 	}
 	defer func() {
 		if err != nil {
@@ -77,7 +77,7 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 	defer lock.Close()
 	stored, err := s.ReadRecord(r.UID())
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, errors.Join(ErrRemoved, removeAll(s.RunDir(r.UID())))
+		return nil, errors.Join(ErrRemoved, RemoveRun(s, r.UID()))
 	}
 	if err == nil && !equality.Semantic.DeepEqual(stored.Pod, r.Pod) { // its manifest has changed
 		if err := s.WriteRecord(r); err != nil {

@@ -319,9 +319,9 @@ func (m *monitor) finish() error {
 	case s.Removing():
 		err = errors.Join(err, t.All())
 	case s.Stop != nil: // suspended: its volumes wait for it
-		err = errors.Join(err, t.Sandbox(), removeAll(m.store.RunDir(m.uid())))
+		err = errors.Join(err, t.Sandbox(), RemoveRun(m.store, m.uid()))
 	default: // as under the kubelet the pod's own volumes end with its containers
-		err = errors.Join(err, t.Sandbox(), volumes.Remove(filepath.Join(m.store.PodDir(m.uid()), "volumes")), removeAll(m.store.RunDir(m.uid())))
+		err = errors.Join(err, t.Sandbox(), volumes.Remove(filepath.Join(m.store.PodDir(m.uid()), "volumes")), RemoveRun(m.store, m.uid()))
 	}
 	m.board.close(Update{Status: &s.Status, Ended: true})
 	return err

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"podrun/state"
-	"podrun/step"
 )
 
 // keepNew is keep for a uid that nobody else knows, but for a Sweep, which may
@@ -15,24 +14,10 @@ import (
 func keepNew(s *state.Store, uid string) (*os.File, error) {
 	for ; ; time.Sleep(time.Millisecond) {
 		lock, err := keep(s, uid)
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, state.ErrLocked) {
-			continue
-		}
-		if err != nil || isAt(lock, lockPath(s, uid)) {
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, state.ErrLocked) {
 			return lock, err
 		}
-		lock.Close()
 	}
-}
-
-// isAt tells whether the open file is the one at the path.
-func isAt(f *os.File, path string) bool {
-	opened, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	found, err := os.Lstat(path)
-	return err == nil && os.SameFile(opened, found)
 }
 
 // Sweep removes what those have left who were killed before they had claimed a
@@ -75,8 +60,7 @@ func sweep(s *state.Store, uid string) error {
 	if err != nil || named[uid] {
 		return err
 	}
-	defer step.Change("remove nameless run directory")()
-	return removeAll(s.RunDir(uid))
+	return RemoveRun(s, uid)
 }
 
 func uidsWithNames(s *state.Store) (map[string]bool, error) {

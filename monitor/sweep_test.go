@@ -1,9 +1,15 @@
 package monitor
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
+
+	"podrun/state"
 )
 
 func TestSweep(t *testing.T) {
@@ -39,33 +45,35 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// A launch goes on beside a Sweep that takes its directory for an abandoned one.
+// A launch goes on beside Sweeps that take its directory for an abandoned one.
 func TestKeepNewBesideSweep(t *testing.T) {
 	s := newStore(t)
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
+	var sweeps atomic.Int64
+	var all sync.WaitGroup
+	defer all.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 4 {
+		all.Go(func() {
+			for ctx.Err() == nil {
 				if err := Sweep(s); err != nil {
 					t.Error(err)
 				}
+				sweeps.Add(1)
 			}
-		}
-	}()
+		})
+	}
 	for range 300 {
 		lock, err := keepNew(s, "new")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !isAt(lock, lockPath(s, "new")) {
-			t.Fatal("the lock is of a directory that is gone")
+		for before := sweeps.Load(); sweeps.Load() < before+8; {
+			goruntime.Gosched() // those that were under way come to their end
+		}
+		if held, err := state.Locked(lockPath(s, "new")); err != nil || !held {
+			t.Fatalf("the lock is of a directory that is gone (%v)", err)
 		}
 		lock.Close()
 	}
-	close(stop)
-	<-stopped
 }

@@ -102,7 +102,7 @@ func (t Teardown) All() error {
 	if err := t.removeRecord(); err != nil {
 		return fmt.Errorf("remove the record: %w", err)
 	}
-	if err := removeAll(t.Store.RunDir(t.Ref.UID)); err != nil {
+	if err := RemoveRun(t.Store, t.Ref.UID); err != nil {
 		return fmt.Errorf("remove the run directory: %w", err)
 	}
 	if t.Ref.Name == "" {
@@ -165,4 +165,42 @@ func removeAll(dir string) error {
 		err = os.RemoveAll(dir)
 	}
 	return err
+}
+
+// RemoveRun removes the run directory of a pod whose lock the caller holds, or that
+// nobody can know any more. The lock's file goes last: if another is there then, the
+// directory is that of whoever made it.
+func RemoveRun(s *state.Store, uid string) error {
+	dir, lock := s.RunDir(uid), lockPath(s, uid)
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); path != lock {
+			err = errors.Join(err, removeAll(path))
+		}
+	}
+	if err != nil {
+		return missingIsRemoved(err)
+	}
+	defer step.Change("remove run directory")()
+	if err := missingIsRemoved(os.Remove(lock)); err != nil {
+		return err
+	}
+	err = os.Remove(dir)
+	if errors.Is(err, unix.ENOTEMPTY) && exists(lock) {
+		return nil
+	}
+	return missingIsRemoved(err)
+}
+
+// missingIsRemoved is the error of a removal of what may have been gone before.
+func missingIsRemoved(err error) error {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	return err
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

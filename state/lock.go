@@ -16,22 +16,38 @@ var ErrLocked = errors.New("locked by another process")
 
 // TryLock takes the lock at path, making the file if needed. The caller holds
 // it until the file, and every copy passed on, is closed. ErrLocked says that
-// somebody else has it.
+// somebody else has it. A holder may remove the file: who gets the lock of one that
+// is not at path any more tries again.
 func TryLock(path string) (*os.File, error) { return lock(path, unix.F_OFD_SETLK) }
 
 // LockFile is TryLock that waits for its turn.
 func LockFile(path string) (*os.File, error) { return lock(path, unix.F_OFD_SETLKW) }
 
 func lock(path string, cmd int) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := take(f, cmd); err != nil {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := take(f, cmd); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if isAt(f, path) {
+			return f, nil
+		}
 		f.Close()
-		return nil, err
 	}
-	return f, nil
+}
+
+// isAt tells whether the open file is the one at the path.
+func isAt(f *os.File, path string) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	found, err := os.Lstat(path)
+	return err == nil && os.SameFile(opened, found)
 }
 
 func take(f *os.File, cmd int) error {
