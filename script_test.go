@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/cgroups"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
@@ -42,7 +43,7 @@ type place struct {
 	registry *fakeRegistry // the last that was started
 }
 
-// condition is what a script may ask of the machine: [sctp], and [idmaptmpfs].
+// condition is what a script may ask of the machine: [sctp], [idmaptmpfs] and [cgroup2].
 func condition(name string) (bool, error) {
 	switch name {
 	case "sctp":
@@ -53,6 +54,8 @@ func condition(name string) (bool, error) {
 		return true, unix.Close(fd)
 	case "idmaptmpfs": // from Linux 6.3 on (mount_setattr(2))
 		return kernel.AtLeast("6.3"), nil
+	case "cgroup2":
+		return cgroups.IsCgroup2UnifiedMode(), nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }
