@@ -107,6 +107,7 @@ func (m *monitor) rebuild() error {
 		return err
 	}
 	m.unbuilt = false
+	m.life.SetAddresses(&m.current().Status) // the build before may have had none, or others
 	return nil
 }
 

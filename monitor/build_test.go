@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -11,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"podrun/pod"
 	"podrun/sandbox"
 	"podrun/state"
 )
@@ -34,7 +36,7 @@ func sharing(t *testing.T, port int32) *monitor {
 		}
 		sandbox.RemoveInstance(s.Instance)
 	})
-	return &monitor{store: s, record: &state.Record{LogDir: s.LogDir, Pod: p, MaxPIDs: -1}, pod: p}
+	return &monitor{store: s, record: &state.Record{LogDir: s.LogDir, Pod: p, MaxPIDs: -1}, pod: p, life: pod.New(pod.Config{Pod: p})}
 }
 
 // What build leaves in the background may fail as well: then the next container of
@@ -64,6 +66,28 @@ func TestRebuildAfterTheBackgroundHasFailed(t *testing.T) {
 	}
 	if err := m.settled(); err != nil {
 		t.Errorf("got %v after the port became free", err)
+	}
+}
+
+// A pod whose first build failed learns its addresses from the one that does not.
+func TestRebuildTellsTheAddresses(t *testing.T) {
+	m := sharing(t, 0)
+	var ended pod.Checkpoint
+	if err := json.Unmarshal([]byte(`{"everStarted": true, "containers": [{"name": "main", "stage": "exited", "removed": true, "last": {"exitCode": 0}}]}`), &ended); err != nil {
+		t.Fatal(err)
+	}
+	m.pod.Spec.RestartPolicy = v1.RestartPolicyNever
+	m.life = pod.New(pod.Config{Pod: m.pod, Checkpoint: &ended, Save: func(pod.Checkpoint) {}})
+	if got := m.life.Status(); got.PodIP != "" {
+		t.Fatalf("got %s before the build", got.PodIP)
+	}
+	m.unbuilt = true
+	if err := errors.Join(m.rebuild(), m.settled()); err != nil {
+		t.Fatal(err)
+	}
+	outcome, err := m.life.Run(t.Context())
+	if got, want := outcome.Status, m.current().Status; err != nil || got.PodIP == "" || got.PodIP != want.PodIP || got.HostIP != want.HostIP {
+		t.Errorf("got %s on %s, %v; want %s on %s", got.PodIP, got.HostIP, err, want.PodIP, want.HostIP)
 	}
 }
 

@@ -3,7 +3,9 @@ package pod
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"podrun/probe"
@@ -51,6 +53,54 @@ func TestResumeRunning(t *testing.T) {
 		l.wantReady(false)
 		l.exit("web", Exit{Code: 1})
 		l.wantState("web", "running", 1)
+	})
+}
+
+// TestResumeTells: who asks a new monitor hears of the pod, also where nothing of it
+// is another than what was saved.
+func TestResumeTells(t *testing.T) {
+	bubble(t, newPod(v1.RestartPolicyAlways, "web"), func(l *test) {
+		l.begin(nil)
+		l.cancel()
+		<-l.done
+		from, now := l.lastSave(), time.Now()
+		s := newState(l.pod, now)
+		s.resume(&from, l.alive, now)
+		from = s.checkpoint(from.Status) // to the byte what the next life has, also its clock
+		before := l.saveCount()
+		l.begin(&from)
+		if l.saveCount() != before+1 || len(l.lastSave().Status.ContainerStatuses) != 1 {
+			t.Errorf("saved %d times, want once, with the container", l.saveCount()-before)
+		}
+		l.sleep(time.Hour)
+		if l.saveCount() != before+1 {
+			t.Errorf("saved %d times while nothing happened", l.saveCount()-before)
+		}
+	})
+}
+
+// TestAddressesThatComeLate: the status and the probes have them at once.
+func TestAddressesThatComeLate(t *testing.T) {
+	pod := probedPod(v1.RestartPolicyAlways)
+	pod.Spec.Containers[0].ReadinessProbe = httpProbe("/ready", nil)
+	bubble(t, pod, func(l *test) {
+		l.begin(nil)
+		l.sleep(time.Second)
+		l.took()
+		l.life.SetAddresses(&v1.PodStatus{
+			HostIP: "192.0.2.7", HostIPs: []v1.HostIP{{IP: "192.0.2.7"}},
+			PodIP: "10.244.0.9", PodIPs: []v1.PodIP{{IP: "10.244.0.9"}, {IP: "fd00::9"}},
+		})
+		synctest.Wait()
+		for name, got := range map[string]v1.PodStatus{"saved": l.lastSave().Status, "shown": l.life.Status()} {
+			if got.HostIP != "192.0.2.7" || got.PodIP != "10.244.0.9" || len(got.HostIPs) != 1 || len(got.PodIPs) != 2 {
+				t.Errorf("%s: %s %v, %s %v", name, got.HostIP, got.HostIPs, got.PodIP, got.PodIPs)
+			}
+		}
+		l.sleep(30 * time.Second)
+		if got := slices.Compact(l.took()); !slices.Equal(got, []string{"probe 10.244.0.9:8080/ready"}) {
+			t.Errorf("asked of the runtime: %q", got)
+		}
 	})
 }
 

@@ -91,7 +91,7 @@ func (l *Life) hookExec(ctx context.Context, c hookCall) (output string, err err
 
 // hookHTTP: any answer is a success.
 func (l *Life) hookHTTP(ctx context.Context, c hookCall) error {
-	target, err := httpTarget(c.hook.HTTPGet, c.spec, l.cfg.PodIP)
+	target, err := httpTarget(c.hook.HTTPGet, c.spec, l.podIP())
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type Life struct {
 
 	state    *state
 	saved    Checkpoint
+	told     bool // Save has been called
 	attempts map[*container]attemptContext
 	hooks    map[*container]context.CancelFunc // of the postStart hook called last
 	flights  int                               // Runtime and Prober calls under way
@@ -75,6 +76,20 @@ func (l *Life) Status() v1.PodStatus { return *l.status.Load().DeepCopy() }
 func (l *Life) Stop(graceSeconds *int64) {
 	l.post(message{apply: func(s *state, now time.Time) { s.requestStop(graceSeconds, now) }})
 }
+
+// SetAddresses tells of the addresses of a status, where they were not known yet
+// when the life was made. It does not wait.
+func (l *Life) SetAddresses(from *v1.PodStatus) {
+	known := Config{HostIP: from.HostIP, PodIP: from.PodIP, HostIPs: from.HostIPs, PodIPs: from.PodIPs}
+	l.post(message{apply: func(*state, time.Time) {
+		status := l.Status()
+		setAddresses(&status, &known)
+		l.status.Store(&status)
+	}})
+}
+
+// podIP is where probes and hooks go.
+func (l *Life) podIP() string { return l.status.Load().PodIP }
 
 // Exited tells how an attempt of a container ended. It may be told twice. It
 // returns when the exit is saved, so that what else remembers it may forget it,
@@ -187,19 +202,20 @@ func (l *Life) turn(ctx context.Context) plan {
 	return p
 }
 
-// save makes the present state known, if it changed.
+// save makes the present state known, if it changed. The first state of a life is
+// made known in any case: those who watch the pod may have come since the last one.
 func (l *Life) save(now time.Time) {
 	status := l.state.status(*l.status.Load(), now)
 	l.status.Store(&status)
 	next := l.state.checkpoint(status)
-	if reflect.DeepEqual(next, l.saved) {
+	if l.told && reflect.DeepEqual(next, l.saved) {
 		return
 	}
 	told := next.at(now)
 	told.Durable = l.durable(next)
 	told.Status = *status.DeepCopy()
 	l.cfg.Save(told)
-	l.saved = next
+	l.saved, l.told = next, true
 }
 
 // durable reports whether next holds what the saved checkpoint does not and

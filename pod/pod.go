@@ -164,8 +164,8 @@ type Config struct {
 	Sandbox string
 	Runtime Runtime
 	Prober  Prober
-	// Save stores a checkpoint, replacing the one before. It is called on every
-	// change and before what follows from it; the pod waits for it.
+	// Save stores a checkpoint, replacing the one before. It is called as Run begins,
+	// and then on every change and before what follows from it; the pod waits for it.
 	Save func(Checkpoint)
 	// Event is told what happens, in order; it must not block. nil: nobody listens.
 	Event func(Event)
@@ -173,7 +173,8 @@ type Config struct {
 	// what is mounted below it. nil: it never is.
 	RecursiveReadOnly func(*v1.VolumeMount) bool
 	// HostIP and PodIP go into the status; PodIP is also where probes go. The lists
-	// are all addresses, these two first; nil where there is one each.
+	// are all addresses, these two first; nil where there is one each. What is not
+	// known yet is empty: see SetAddresses.
 	HostIP, PodIP string
 	HostIPs       []v1.HostIP
 	PodIPs        []v1.PodIP

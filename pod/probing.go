@@ -49,7 +49,7 @@ func (l *Life) probeOnce(ctx context.Context, c *container, k probeKind, attempt
 		argv := manifest.Expand(spec.Exec.Command, c.spec.Env)
 		return l.probeExec(ctx, c.spec.Name, attempt, argv, timeout)
 	case spec.HTTPGet != nil:
-		target, err := httpTarget(spec.HTTPGet, c.spec, l.cfg.PodIP)
+		target, err := httpTarget(spec.HTTPGet, c.spec, l.podIP())
 		if err != nil {
 			return probe.Unknown, "", err
 		}
@@ -62,12 +62,12 @@ func (l *Life) probeOnce(ctx context.Context, c *container, k probeKind, attempt
 		}
 		host := spec.TCPSocket.Host
 		if host == "" {
-			host = l.cfg.PodIP
+			host = l.podIP()
 		}
 		address := net.JoinHostPort(host, strconv.Itoa(port))
 		return l.cfg.Prober.TCP(ctx, probe.TCPTarget{Address: address, Timeout: timeout})
 	case spec.GRPC != nil:
-		target := probe.GRPCTarget{Address: net.JoinHostPort(l.cfg.PodIP, strconv.Itoa(int(spec.GRPC.Port))), Timeout: timeout}
+		target := probe.GRPCTarget{Address: net.JoinHostPort(l.podIP(), strconv.Itoa(int(spec.GRPC.Port))), Timeout: timeout}
 		if spec.GRPC.Service != nil {
 			target.Service = *spec.GRPC.Service
 		}
