@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -281,5 +282,24 @@ func TestLyingRegistry(t *testing.T) {
 	wrong := serve(t, r) + "/x@" + sha256Of([]byte("x")).String()
 	if _, err := newStore(t).Pull(t.Context(), wrong, PullOptions{}); err == nil || !strings.Contains(err.Error(), "the registry sent") {
 		t.Errorf("pull of a digest = %v, want that another manifest came", err)
+	}
+}
+
+// TestManyVolumes: each would be a mount of every container.
+func TestManyVolumes(t *testing.T) {
+	for n, want := range map[int]string{maxVolumes: "", maxVolumes + 1: "lists 257 volumes (VOLUME); podrun takes 256"} {
+		var file v1.ConfigFile
+		file.Config.Volumes = map[string]struct{}{}
+		for i := range n {
+			file.Config.Volumes[fmt.Sprintf("/v%d", i)] = struct{}{}
+		}
+		config, err := json.Marshal(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = newCandidate([]byte("{}"), config, nil)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d volumes: got %v, want %q", n, err, want)
+		}
 	}
 }

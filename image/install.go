@@ -45,6 +45,9 @@ const (
 	maxManifest = 4 << 20 // as registries have it (distribution-spec, "Pushing Manifests")
 	maxConfig   = 8 << 20
 	maxLayers   = 500 // overlayfs's OVL_MAX_STACK
+	// maxVolumes is far above what images have. Each is a directory and a mount of
+	// every container that is made of the image.
+	maxVolumes = 256
 )
 
 // newCandidate checks that a config is one of an image with that many layers.
@@ -58,6 +61,9 @@ func newCandidate(manifest, config []byte, layers []layerSource) (*candidate, er
 	}
 	if len(layers) > maxLayers {
 		return nil, fmt.Errorf("the image has %d layers; overlayfs takes %d", len(layers), maxLayers)
+	}
+	if n := len(file.Config.Volumes); n > maxVolumes {
+		return nil, fmt.Errorf("the image config lists %d volumes (VOLUME); podrun takes %d: build the image with fewer", n, maxVolumes)
 	}
 	for _, d := range file.RootFS.DiffIDs {
 		if d.Algorithm != "sha256" || len(d.Hex) != sha256.Size*2 {
