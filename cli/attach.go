@@ -67,8 +67,13 @@ func (u *up) attachOne(ctx context.Context, r *state.Record, out io.Writer) erro
 	if ctx.Err() != nil {
 		return nil
 	}
-	if f, err = monitor.Find(u.store, f.Ref); err == nil && f.Status.Status.Phase == v1.PodFailed {
+	f, err = monitor.Find(u.store, f.Ref)
+	switch {
+	case err != nil: // it has been taken down
+	case f.Status.Status.Phase == v1.PodFailed:
 		return &exitError{code: exitFailure, err: fmt.Errorf("pod %s has failed", displayName(r.Pod))}
+	case f.Lost() && !pod.Suspended(&f.Status.Status):
+		return fmt.Errorf("nobody keeps pod %s any more", displayName(r.Pod))
 	}
 	return nil
 }

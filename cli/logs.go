@@ -15,6 +15,7 @@ import (
 
 	"podrun/logs"
 	"podrun/monitor"
+	"podrun/pod"
 	"podrun/state"
 )
 
@@ -80,13 +81,13 @@ func (o *logsOptions) check(c *cli.Context) error {
 // printLogs prints the logs of the containers that are meant: one after the
 // other, or side by side where they are followed.
 func (a *app) printLogs(ctx context.Context, s *state.Store, f *monitor.Found, o *logsOptions) error {
-	pod := f.Pod()
+	p := f.Pod()
 	if f.Record == nil {
-		return fmt.Errorf("pod %s/%s is being made or removed; it has no logs", pod.Namespace, pod.Name)
+		return fmt.Errorf("pod %s/%s is being made or removed; it has no logs", p.Namespace, p.Name)
 	}
-	names := containerNames(pod)
+	names := containerNames(p)
 	if !o.all {
-		name, err := a.pickContainer(pod, o.container)
+		name, err := a.pickContainer(p, o.container)
 		if err != nil {
 			return err
 		}
@@ -104,7 +105,24 @@ func (a *app) printLogs(ctx context.Context, s *state.Store, f *monitor.Found, o
 		}
 	}
 	following.Wait()
-	return errors.Join(followed...)
+	err := errors.Join(followed...)
+	if err == nil && o.follow && ctx.Err() == nil {
+		err = a.tellUnkept(s, f.Ref)
+	}
+	return err
+}
+
+// tellUnkept says why logs are not followed any further, where the pod has not ended.
+func (a *app) tellUnkept(s *state.Store, ref state.Ref) error {
+	f, err := monitor.Find(s, ref)
+	if err != nil || !f.Lost() {
+		return nil
+	}
+	if pod.Suspended(&f.Status.Status) {
+		a.notef("pod %s is suspended: 'podrun resume %[1]s' starts it again\n", displayRef(ref))
+		return nil
+	}
+	return fmt.Errorf("nobody keeps pod %s any more, and its log ends here: 'podrun resume %[1]s' or 'podrun up' starts it again", displayRef(ref))
 }
 
 // containerLog is the log of one container of a pod.
@@ -116,7 +134,7 @@ type containerLog struct {
 }
 
 func (l containerLog) print(ctx context.Context, out io.Writer) error {
-	pod := l.found.Record.Pod
+	p := l.found.Record.Pod
 	status := containerStatus(&l.found.Status.Status, l.name)
 	attempt, known := attemptOf(status, l.options.previous)
 	switch {
@@ -126,9 +144,9 @@ func (l containerLog) print(ctx context.Context, out io.Writer) error {
 	case l.options.all:
 		return nil
 	case l.options.previous:
-		return fmt.Errorf("container %s of pod %s/%s has not been restarted: there is no previous log", l.name, pod.Namespace, pod.Name)
+		return fmt.Errorf("container %s of pod %s/%s has not been restarted: there is no previous log", l.name, p.Namespace, p.Name)
 	default:
-		return fmt.Errorf("container %s of pod %s/%s is waiting to start: %s", l.name, pod.Namespace, pod.Name, describeState(status))
+		return fmt.Errorf("container %s of pod %s/%s is waiting to start: %s", l.name, p.Namespace, p.Name, describeState(status))
 	}
 	o := logs.ReadOptions{
 		Attempt: attempt, Tail: l.options.tail, Timestamps: l.options.timestamps,
@@ -138,7 +156,7 @@ func (l containerLog) print(ctx context.Context, out io.Writer) error {
 		o.Since = time.Now().Add(-l.options.since)
 	}
 	if l.options.prefix {
-		o.Prefix = fmt.Sprintf("[pod/%s/%s] ", pod.Name, l.name)
+		o.Prefix = fmt.Sprintf("[pod/%s/%s] ", p.Name, l.name)
 	}
 	return logs.Read(ctx, filepath.Join(l.found.Record.LogPath(), l.name), o, out)
 }
