@@ -42,7 +42,7 @@ type attempt struct {
 	exited     chan struct{} // closed when its exit has been told, if there is a watch
 	over       bool          // its first process has ended; guarded by the monitor's mutex
 	closing    sync.Once
-	ending     sync.Once // of easeEnd
+	ending     bool // it has been told to end; guarded by the monitor's mutex
 }
 
 // ID is what a container is called in its pod's state directory.

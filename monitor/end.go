@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,18 +29,47 @@ func (m containers) easeEnd(a *attempt) {
 	if a.watch == nil {
 		return
 	}
-	a.ending.Do(func() {
-		go func() {
-			for {
-				select {
-				case <-a.exited:
-					return
-				case <-time.After(endGap):
-					runtime.WakeReapers()
-				}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a.ending = true
+	if !m.easing {
+		m.easing = true
+		go m.easeEnds()
+	}
+}
+
+// easeEnds looks after all containers that have been told to end, until they have.
+func (m containers) easeEnds() {
+	for {
+		time.Sleep(endGap)
+		ending := m.ending()
+		if len(ending) == 0 {
+			return
+		}
+		// All processes of the machine are looked at only where that can help.
+		if slices.ContainsFunc(ending, func(a *attempt) bool { return a.container.Exiting() }) {
+			runtime.WakeReapers()
+		}
+	}
+}
+
+// ending are the containers that have been told to end and have not. Where there are
+// none, nobody eases any more.
+func (m containers) ending() []*attempt {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []*attempt
+	for _, a := range m.attempts {
+		select {
+		case <-a.exited:
+		default:
+			if a.ending {
+				list = append(list, a)
 			}
-		}()
-	})
+		}
+	}
+	m.easing = len(list) > 0
+	return list
 }
 
 // Kill ends all processes of the container; see [pod.Runtime].

@@ -88,6 +88,7 @@ type monitor struct {
 	stopping  bool
 	departing bool                  // departEarly has begun the departure
 	started   bool                  // a container of the pod has run
+	easing    bool                  // easeEnds is at work
 	pulled    map[string]bool       // containers, and their volumes, whose image up has made present
 	pulls     map[string]*knownPull // those of up, by reference
 }

@@ -99,6 +99,32 @@ func TestExecOnTerminal(t *testing.T) {
 	r.finish(c, out)
 }
 
+// A container whose first process has to wait for a command to be reaped is known by that.
+func TestExiting(t *testing.T) {
+	r := newRig(t)
+	c, out := r.create(r.spec("echo ready; sleep 100"))
+	_, err := c.Start(nil)
+	must(t, err)
+	out.Read(make([]byte, len("ready\n")))
+	e, err := c.Exec(Command{Args: []string{"sleep", "100"}})
+	must(t, err)
+	if c.Exiting() {
+		t.Error("a container that runs is on its way out")
+	}
+	must(t, c.Signal(unix.SIGKILL))
+	for deadline := time.Now().Add(10 * time.Second); !c.Exiting(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it was killed, and is not on its way out")
+		}
+	}
+	_, err = e.Wait()
+	must(t, err)
+	r.finish(c, out)
+	if c.Exiting() {
+		t.Error("it is gone, and still on its way out")
+	}
+}
+
 func TestExecIsKilledWithItsContainer(t *testing.T) {
 	r := newRig(t)
 	c, out := r.create(r.spec("echo ready; sleep 100"))

@@ -16,6 +16,16 @@ import (
 // the first process of its PID namespace, whose exit everybody waits for, cannot
 // end: zap_pid_ns_processes in the kernel waits until all others are reaped.
 
+// Exiting tells whether the container's first process is on its way out, and so may
+// wait for others to be reaped.
+func (c *Container) Exiting() bool {
+	flags, err := strconv.ParseUint(statField(c.PID(), 9), 10, 64)
+	return err == nil && flags&pfExiting != 0
+}
+
+// pfExiting is PF_EXITING (linux/sched.h), one of the flags that stat tells.
+const pfExiting = 0x4
+
 // WakeReapers lets every stopped podrun go on that has such a command to reap, and
 // returns how many. They have nothing else to do: their command has ended.
 func WakeReapers() (woken int) {
@@ -41,15 +51,20 @@ func WakeReapers() (woken int) {
 	return woken
 }
 
-// isStopped reads the state of stat, proc_pid_stat(5): the name before it may have
-// parentheses.
-func isStopped(pid int) bool {
+func isStopped(pid int) bool { return statField(pid, 3) == "T" }
+
+// statField is a field of stat, by its number in proc_pid_stat(5), after the second:
+// that is the name, which may have blanks and parentheses. It is empty without the process.
+func statField(pid, number int) string {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return false
+		return ""
 	}
-	_, rest, ok := strings.Cut(string(stat[max(0, strings.LastIndexByte(string(stat), ')')):]), ") ")
-	return ok && strings.HasPrefix(rest, "T")
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if number-3 >= len(fields) {
+		return ""
+	}
+	return fields[number-3]
 }
 
 // sameProgram tells whether the process runs podrun, of this version or another.
