@@ -86,12 +86,10 @@ func (s *Snapshot) addEmpty(dir string) {
 	}
 }
 
-// parts notes the files in a directory that were being written (state.WriteFile):
-// a dot, the name and a number.
+// parts notes the files in a directory that were being written (state.WriteFile).
 func (s *Snapshot) parts(dir string) {
 	for _, name := range names(dir) {
-		at := strings.LastIndexByte(name, '.')
-		if at <= 0 || name[0] != '.' || at == len(name)-1 || strings.Trim(name[at+1:], "0123456789") != "" {
+		if !state.IsPart(name) {
 			continue
 		}
 		if f := s.add(filepath.Join(dir, name), 0); f != nil {

@@ -71,16 +71,11 @@ func (a Auditor) unlessPod(uid string, do func() error) error {
 // meanwhile. What was found is looked for again.
 func (a Auditor) mendPod(f *Finding) error {
 	uid := f.ref.UID
-	_, err := os.Lstat(a.Store.RunDir(uid))
-	made := errors.Is(err, os.ErrNotExist)
-	lock, err := monitor.Lock(a.Store, uid)
+	unlock, err := a.lock(uid)
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	if made { // for the lock, which is not to be found next time
-		defer monitor.RemoveRun(a.Store, uid)
-	}
+	defer unlock()
 	still, r, err := a.stillSo(f)
 	if err != nil || !still {
 		return err
@@ -103,6 +98,23 @@ func (a Auditor) mendPod(f *Finding) error {
 		defer step.Change("remove damaged status")()
 		return os.Remove(filepath.Join(a.Store.PodDir(uid), "status.json"))
 	}
+}
+
+// lock takes the lock of a pod that nobody keeps. A run directory that is made for
+// it goes with it: it is not to be found next time.
+func (a Auditor) lock(uid string) (unlock func(), err error) {
+	_, err = os.Lstat(a.Store.RunDir(uid))
+	made := errors.Is(err, os.ErrNotExist)
+	lock, err := monitor.Lock(a.Store, uid)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if made {
+			monitor.RemoveRun(a.Store, uid)
+		}
+		lock.Close()
+	}, nil
 }
 
 // stillSo looks again at one pod, whose lock this process has.
@@ -224,14 +236,14 @@ func (a Auditor) Ended() ([]state.Ref, error) {
 // RemoveEnded removes a pod that has ended, and tells whether it was there and had:
 // somebody may have started it again.
 func (a Auditor) RemoveEnded(ref state.Ref) (bool, error) {
-	lock, err := monitor.Lock(a.Store, ref.UID)
+	unlock, err := a.lock(ref.UID)
 	if errors.Is(err, state.ErrLocked) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	defer lock.Close()
+	defer unlock()
 	f, err := monitor.Find(a.Store, ref)
 	if err != nil {
 		return false, err

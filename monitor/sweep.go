@@ -22,8 +22,8 @@ func keepNew(s *state.Store, uid string) (*os.File, error) {
 
 // Sweep removes what those have left who were killed before they had claimed a
 // name or after they had released it: run directories that no name leads to and
-// whose lock nobody holds, and namespaces without names. It is safe beside
-// anything else.
+// whose lock nobody holds, and namespaces without names or without volumes. It is
+// safe beside anything else.
 func Sweep(s *state.Store) error { return errors.Join(s.ForgetNamespaces(), sweepRuns(s)) }
 
 func sweepRuns(s *state.Store) error {

@@ -32,12 +32,18 @@ func TestSweep(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(s.Root, "names", "empty"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	for _, dir := range []string{s.ClaimDir("empty"), filepath.Join(s.ClaimDir("default"), "data")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := Sweep(s); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]bool{
 		s.RunDir("killed"): false, s.RunDir("starting"): true, s.RunDir("named"): true,
 		filepath.Join(s.Root, "names", "empty"): false, filepath.Join(s.Root, "names", "default"): true,
+		s.ClaimDir("empty"): false, filepath.Join(s.ClaimDir("default"), "data"): true,
 	} {
 		if _, err := os.Lstat(path); (err == nil) != want {
 			t.Errorf("%s: got %v, want it to stay: %v", path, err, want)

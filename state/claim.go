@@ -112,18 +112,22 @@ func (s *Store) Release(namespace, name, uid string) error {
 }
 
 // ForgetNamespaces removes the directories of namespaces without names, which a
-// Release that was killed has left.
+// Release that was killed has left, and of those without volumes, which the removal
+// of a claim has.
 func (s *Store) ForgetNamespaces() error {
-	names := filepath.Join(s.Root, "names")
-	namespaces, err := entries(names)
+	return errors.Join(forgetEmpty(filepath.Join(s.Root, "names")), forgetEmpty(filepath.Dir(s.ClaimDir("x"))))
+}
+
+func forgetEmpty(top string) error {
+	namespaces, err := entries(top)
 	if err != nil {
 		return err
 	}
 	for _, ns := range namespaces {
-		dir := filepath.Join(names, ns)
+		dir := filepath.Join(top, ns)
 		if in, err := entries(dir); err == nil && len(in) == 0 {
 			done := step.Change("remove directory of a namespace")
-			os.Remove(dir) // stays where a name has come
+			os.Remove(dir) // stays where something has come
 			done()
 		}
 	}

@@ -1,9 +1,11 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"podrun/step"
 )
@@ -56,6 +58,31 @@ func WriteFile(path string, data []byte, mode os.FileMode, d Durability) (err er
 		return syncDir(dir)
 	}
 	return nil
+}
+
+// IsPart tells the name of a file that WriteFile has not finished: a dot, the name
+// and a number.
+func IsPart(name string) bool {
+	at := strings.LastIndexByte(name, '.')
+	return at > 0 && name[0] == '.' && at < len(name)-1 && strings.Trim(name[at+1:], "0123456789") == ""
+}
+
+// RemoveParts removes the files of a directory that those have left who were killed
+// in WriteFile. The caller keeps others from writing there meanwhile.
+func RemoveParts(dir string) error {
+	names, err := entries(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		if IsPart(name) {
+			done := step.Change("remove unfinished file")
+			errs = append(errs, os.Remove(filepath.Join(dir, name)))
+			done()
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // syncDir makes the entries of dir durable: fsync of a file does not cover its

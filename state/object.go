@@ -127,26 +127,10 @@ func (s *Store) WriteObject(o Object) error {
 	if err := s.makeObjectDir(dir); err != nil {
 		return err
 	}
-	if err := removeParts(dir); err != nil {
+	if err := RemoveParts(dir); err != nil {
 		return err
 	}
 	return WriteFile(filepath.Join(dir, o.GetName()), data, 0o600, Durable)
-}
-
-// removeParts removes what a WriteObject that was killed has left in the directory
-// of a kind. The caller has its turn: no other is on the way.
-func removeParts(dir string) error {
-	names, err := entries(dir)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, name := range names {
-		if strings.HasPrefix(name, ".") {
-			errs = append(errs, os.Remove(filepath.Join(dir, name)))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // makeObjectDir makes the directory of a kind durable, with those above it.
@@ -175,7 +159,7 @@ func (s *Store) RemoveObject(namespace, name string, o Object) error {
 	if err == nil {
 		err = syncDir(dir)
 	}
-	err = errors.Join(err, removeParts(dir))
+	err = errors.Join(err, RemoveParts(dir))
 	defer step.Change("remove directory of objects")()
 	os.Remove(dir) // these two go only when they are empty
 	os.Remove(filepath.Dir(dir))
