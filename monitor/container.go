@@ -55,7 +55,7 @@ func (m *monitor) stateDir() string { return StateDir(m.store, m.uid()) }
 
 // rootDir holds an attempt's root file system and its writable layer.
 func (m containers) rootDir(id string) string {
-	return filepath.Join(m.store.PodDir(m.uid()), "containers", id)
+	return filepath.Join(RootsDir(m.store, m.uid()), id)
 }
 
 // containerID is unique on all machines, as the API asks.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"podrun/state"
+	"podrun/step"
 )
 
 // logMark is a file in the directory of a pod's logs that names the instance:
@@ -18,6 +19,12 @@ func (m *monitor) markLogs() error {
 	if _, err := os.Lstat(filepath.Join(dir, logMark)); err == nil {
 		return nil
 	}
+	return m.writeLogMark()
+}
+
+func (m *monitor) writeLogMark() error {
+	dir := m.record.LogPath()
+	defer step.Change("mark logs")()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -76,6 +76,7 @@ func (m *monitor) keepWhole(ctx context.Context) {
 		return
 	case <-next.C:
 	}
+	m.removeParts()
 	go m.watchMounts(ctx, g.wakeUp)
 	m.watchFiles(ctx)
 	defer g.files.close()
@@ -138,6 +139,7 @@ func (m *monitor) look(ctx context.Context) (mended bool) {
 		{"the record of the pod", m.mendRecord},
 		{"the run directory of the pod", m.mendRunDir},
 		{"the state of the containers", m.mendContainers},
+		{"the logs of the pod", m.mendLogs},
 		{"the network of the pod", m.mendNetwork},
 		{"the mounts of the pod", m.mendMounts},
 		{"the cgroup of the pod", m.mendCgroup},
@@ -156,6 +158,7 @@ func (m *monitor) look(ctx context.Context) (mended bool) {
 		m.tellMended(one.what, done, err)
 	}
 	m.mender.files.renew(m)
+	m.removeResidue()
 	return mended
 }
 

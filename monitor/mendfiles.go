@@ -42,6 +42,10 @@ func (m *monitor) mendRecord(context.Context) ([]string, error) {
 	all.again("pod.json", made, err)
 	made, err = m.mendStatus()
 	all.again("status.json", made, err)
+	if m.users != nil {
+		made, err = m.mendUsersFile()
+		all.again("users", made, err)
+	}
 	return all.result()
 }
 
@@ -97,6 +101,30 @@ func (m *monitor) mendStatus() (made bool, err error) {
 		return false, nil
 	}
 	return true, m.storeStatus()
+}
+
+// mendUsersFile: the next monitor and the next sandbox read there which ids are the pod's.
+func (m *monitor) mendUsersFile() (made bool, err error) {
+	file := usersFile(m.store, m.uid())
+	if first, err := readUsers(file); err == nil && first == m.users.first {
+		return false, nil
+	}
+	return true, writeUsers(file, m.users.first)
+}
+
+// mendLogs makes the directory of the pod's logs again, with its mark, and those of
+// the containers that run. The files come with the next line.
+func (m *monitor) mendLogs(context.Context) ([]string, error) {
+	var all mended
+	if LogsOf(m.record.LogPath()) != m.store.Instance {
+		all.again("the directory of the pod's logs", true, m.writeLogMark())
+	}
+	for _, a := range m.running() {
+		if _, err := os.Lstat(m.logPath(a.name)); errors.Is(err, os.ErrNotExist) {
+			all.again("the log directory of container "+a.name, true, os.MkdirAll(m.logPath(a.name), 0o755))
+		}
+	}
+	return all.result()
 }
 
 // mendRunDir brings back what lasts until the next boot: the run root, the pod's
@@ -302,7 +330,7 @@ func (w *fileWatch) renew(m *monitor) {
 	if w.socket == nil {
 		return
 	}
-	dirs := []string{m.store.PodDir(m.uid()), m.store.RunDir(m.uid()), m.store.RunRoot}
+	dirs := []string{m.store.PodDir(m.uid()), m.store.RunDir(m.uid()), m.store.RunRoot, m.record.LogPath()}
 	for _, a := range m.running() {
 		dirs = append(dirs, filepath.Join(m.stateDir(), a.id))
 	}

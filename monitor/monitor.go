@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -313,16 +312,16 @@ func (m *monitor) unmake(cause error) error {
 // finish ends the sandbox of a pod that has ended.
 func (m *monitor) finish() error {
 	err := m.leave()
-	s := m.lastStatus()
-	t := m.teardown()
+	m.removeParts()
+	s, t := m.lastStatus(), m.teardown()
 	// The lock goes with this process, the rest of the run directory before.
 	switch {
 	case s.Removing():
 		err = errors.Join(err, t.All())
 	case s.Stop != nil: // suspended: its volumes wait for it
 		err = errors.Join(err, t.Sandbox(), RemoveRun(m.store, m.uid()))
-	default: // as under the kubelet the pod's own volumes end with its containers
-		err = errors.Join(err, t.Sandbox(), volumes.Remove(filepath.Join(m.store.PodDir(m.uid()), "volumes")), RemoveRun(m.store, m.uid()))
+	default:
+		err = errors.Join(err, t.Ended(), RemoveRun(m.store, m.uid()))
 	}
 	m.board.close(Update{Status: &s.Status, Ended: true})
 	return err

@@ -45,6 +45,12 @@ func (t Teardown) Sandbox() error {
 	return together(t.sandboxParts())
 }
 
+// Ended removes what a pod that has come to its end has no more. As under the
+// kubelet its own volumes end with its containers.
+func (t Teardown) Ended() error {
+	return errors.Join(t.Sandbox(), t.removeRoots(), t.removeVolumes())
+}
+
 // Alone is All for one who does not keep the pod. It holds the pod's lock, so
 // that nobody brings the pod back half way; state.ErrLocked says that somebody
 // keeps it, or is at work on it. A name that has another pod is left alone.
@@ -93,9 +99,9 @@ func (t Teardown) All() error {
 	}
 	if err := together(append(t.sandboxParts(),
 		part{"remove the logs", func() error { return removeAll(state.LogPath(t.LogDir, t.Ref)) }},
-		part{"remove the containers", func() error { return tree.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "containers")) }},
+		part{"remove the containers", t.removeRoots},
 		part{"remove the pod's claims", t.removeOwnClaims},
-		part{"remove the volumes", func() error { return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes")) }},
+		part{"remove the volumes", t.removeVolumes},
 	)); err != nil {
 		return err
 	}
@@ -109,6 +115,12 @@ func (t Teardown) All() error {
 		return nil // nobody knows it, and so it has none
 	}
 	return t.Store.Release(t.Ref.Namespace, t.Ref.Name, t.Ref.UID)
+}
+
+func (t Teardown) removeRoots() error { return tree.Remove(RootsDir(t.Store, t.Ref.UID)) }
+
+func (t Teardown) removeVolumes() error {
+	return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes"))
 }
 
 // removeRecord removes the record before the status: one that is alone is of a pod

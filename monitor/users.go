@@ -42,10 +42,14 @@ func reserveUsers(s *state.Store, r *state.Record) (*sandbox.Users, error) {
 	if err != nil || users.First == before {
 		return users, err
 	}
-	if err := state.WriteFile(file, []byte(strconv.Itoa(users.First)+"\n"), 0o600, state.Volatile); err != nil {
+	if err := writeUsers(file, users.First); err != nil {
 		return nil, errors.Join(err, users.Close())
 	}
 	return users, nil
+}
+
+func writeUsers(file string, first int) error {
+	return state.WriteFile(file, []byte(strconv.Itoa(first)+"\n"), 0o600, state.Volatile)
 }
 
 func readUsers(file string) (int, error) {
