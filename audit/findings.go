@@ -24,6 +24,7 @@ func (s *Snapshot) Findings() []Finding {
 	for _, uid := range slices.Sorted(maps.Keys(s.Pods)) {
 		all = append(all, s.ofPod(uid, s.Pods[uid])...)
 	}
+	all = append(all, s.ofUsers()...)
 	all = append(all, s.ofNetwork()...)
 	all = append(all, s.ofFiles()...)
 	all = append(all, s.ofVolumes()...)
@@ -115,11 +116,11 @@ func (s *Snapshot) ofRecorded(uid string, p *Pod, found Finding) []Finding {
 		return append(all, f)
 	}
 	left := p.leftovers(s, uid)
-	lost := !p.Status.Ended
-	if lost {
+	lost, suspended := !p.Status.Ended, pod.Suspended(&p.Status.Status)
+	if lost && !(suspended && len(p.Containers) == 0) { // that waits for resume, as it was told to
 		f := found
 		f.What = "it is recorded as " + strings.ToLower(cmp.Or(string(p.Status.Status.Phase), "Pending")) + ", and nothing keeps it"
-		if pod.Suspended(&p.Status.Status) {
+		if suspended {
 			f.What = "it is suspended"
 		}
 		if len(p.Containers) > 0 {
@@ -156,6 +157,9 @@ func (s *Snapshot) ofKept(p *Pod, found Finding) []Finding {
 		{p.Damage != nil, fmt.Sprintf("it runs, and its record cannot be read: %v", p.Damage)},
 		{p.BadStatus != nil, fmt.Sprintf("it runs, and its status cannot be read: %v", p.BadStatus)},
 		{len(p.Names) == 0, "it runs, and nothing leads from its name to it"},
+		{p.BadUsers != nil, fmt.Sprintf("it runs, and nothing tells which user ids it has: %v", p.BadUsers)},
+		{p.Users > 0 && !p.Reserved, fmt.Sprintf("it runs, and its user ids from %d on are not reserved: another pod may be given them", p.Users)},
+		{len(p.Residue) > 0, "of containers that are gone there is left: " + strings.Join(p.Residue, ", ")},
 	} {
 		if one.wrong && len(p.Keepers) > 0 { // else it is being made or removed
 			f := found
@@ -167,6 +171,29 @@ func (s *Snapshot) ofKept(p *Pod, found Finding) []Finding {
 		f := found
 		f.What, f.Advice = m, "'podrun up' of a manifest that has it"
 		all = append(all, f)
+	}
+	return all
+}
+
+// ofUsers are pods that run with the same user ids, of which each can do to the
+// other what its root can.
+func (s *Snapshot) ofUsers() []Finding {
+	var all []Finding
+	users := map[int]string{}
+	for _, uid := range slices.Sorted(maps.Keys(s.Pods)) {
+		p := s.Pods[uid]
+		if !p.Kept || p.Users == 0 {
+			continue
+		}
+		other, taken := users[p.Users]
+		if !taken {
+			users[p.Users] = uid
+			continue
+		}
+		all = append(all, Finding{
+			Kind: "pod", Where: title(p.ref(uid)), What: fmt.Sprintf("it has the same user ids as pod %s, from %d on", title(s.Pods[other].ref(other)), p.Users),
+			Advice: "take one of the two down and up again",
+		})
 	}
 	return all
 }
@@ -188,6 +215,7 @@ func (p *Pod) leftovers(s *Snapshot, uid string) string {
 	note(claimed, "address "+s.Network.Claims[uid])
 	note(slices.Contains(s.Network.Links, s.Host.LinkName(uid)), "link "+s.Host.LinkName(uid))
 	note(slices.Contains(s.Network.Rules, uid), "firewall rules")
+	note(p.Status.Ended && p.Roots > 0, fmt.Sprintf("%d root file systems", p.Roots))
 	if p.Record == nil {
 		note(p.Directory, "directory")
 		note(len(p.Names) > 0, "name")

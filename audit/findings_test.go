@@ -71,6 +71,46 @@ func TestFindings(t *testing.T) {
 		{"it could not be made, and its removal was interrupted", func(s *Snapshot, p *Pod) { gone(p); p.Status.NotMade = "why" }, []string{
 			"pod default/web its removal was interrupted; finish it",
 		}},
+		{"it is suspended", func(s *Snapshot, p *Pod) {
+			gone(p)
+			p.Status.Stop, p.Status.Status.Reason = &pod.Stop{Resume: true}, "Terminated"
+			clean(s, p)
+		}, nil},
+		{"it is suspended, and some of it runs on", func(s *Snapshot, p *Pod) {
+			gone(p)
+			p.Status.Stop, p.Status.Status.Reason, p.Containers = &pod.Stop{Resume: true}, "Terminated", []int{12}
+		}, []string{"pod default/web it is suspended; 1 of its processes run on; "}},
+		{"it is suspended, and something of its sandbox is left", func(s *Snapshot, p *Pod) {
+			gone(p)
+			p.Status.Stop, p.Status.Status.Reason = &pod.Stop{Resume: true}, "Terminated"
+		}, []string{"pod default/web of its sandbox, which is gone; remove what is left"}},
+		{"it has ended, and root file systems are left", func(s *Snapshot, p *Pod) {
+			gone(p)
+			clean(s, p)
+			p.Status.Ended, p.Roots = true, 2
+		}, []string{"pod default/web there is left: 2 root file systems; remove what is left"}},
+		{"those of a pod that goes on with them", func(s *Snapshot, p *Pod) { p.Roots = 2 }, nil},
+		{"something of earlier attempts is left", func(s *Snapshot, p *Pod) { p.Residue = []string{"main.0", "main.1"} }, []string{
+			"pod default/web there is left: main.0, main.1; ",
+		}},
+		{"its user ids are its own", func(s *Snapshot, p *Pod) { p.Users, p.Reserved = 1879048192, true }, nil},
+		{"its user ids are not reserved", func(s *Snapshot, p *Pod) { p.Users = 1879048192 }, []string{
+			"pod default/web its user ids from 1879048192 on are not reserved; ",
+		}},
+		{"nobody knows its user ids", func(s *Snapshot, p *Pod) { p.BadUsers = errors.New("cut short") }, []string{
+			"pod default/web nothing tells which user ids it has: cut short; ",
+		}},
+		{"two pods have the same user ids", func(s *Snapshot, p *Pod) {
+			p.Users, p.Reserved = 1879048192, true
+			other := *p
+			other.Names, other.Record = []state.Ref{ref("a")}, record("a")
+			s.Pods["uid-a"] = &other
+			gone := other
+			gone.Kept = false
+			gone.Names, gone.Record, gone.Status.Ended = []state.Ref{ref("gone")}, record("gone"), true
+			gone.Keepers, gone.Containers, gone.RunDir, gone.Cgroups = nil, nil, false, false
+			s.Pods["uid-gone"] = &gone
+		}, []string{"pod default/web it has the same user ids as pod default/a; "}},
 		{"it has ended, and nothing of its sandbox is left", func(s *Snapshot, p *Pod) {
 			*p = Pod{Names: p.Names, Record: p.Record, Directory: true, Status: monitor.Status{Ended: true}}
 			s.Network = netns.Holdings{}

@@ -45,6 +45,11 @@ type Pod struct {
 	Status     monitor.Status
 	BadStatus  error
 	Missing    []string // what it refers to and nobody has
+	Residue    []string // attempts of its containers that are past, and of which something is left
+	Roots      int      // root file systems of its containers
+	Users      int      // the first of its own user ids; 0: none, or BadUsers says why that is not known
+	Reserved   bool     // they are
+	BadUsers   error
 	Directory  bool
 	RunDir     bool
 	Kept       bool // somebody has its lock, or pause or monitor live
@@ -134,6 +139,7 @@ func (a Auditor) lookAtPods(s *Snapshot) error {
 		case err == nil:
 			p.Record = r
 			p.Missing = missing(a.Store, r.Pod)
+			p.Users, p.Reserved, p.BadUsers = monitor.OwnUsers(a.Store, r)
 			holder, err := a.Store.Lookup(r.Pod.Namespace, r.Pod.Name)
 			p.Taken = err == nil && holder != uid
 		case !errors.Is(err, os.ErrNotExist) && !errors.Is(err, state.ErrNewer):
@@ -143,6 +149,8 @@ func (a Auditor) lookAtPods(s *Snapshot) error {
 		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, state.ErrNewer) {
 			p.Status, p.BadStatus = monitor.Status{}, err
 		}
+		p.Residue = monitor.Residue(a.Store, uid, p.Status.Containers)
+		p.Roots = len(names(monitor.RootsDir(a.Store, uid)))
 	}
 	return nil
 }

@@ -76,11 +76,11 @@ func (a Auditor) mendPod(f *Finding) error {
 		return err
 	}
 	defer unlock()
-	still, r, err := a.stillSo(f)
-	if err != nil || !still {
+	p, err := a.stillSo(f)
+	if err != nil || p == nil {
 		return err
 	}
-	t, err := a.teardown(f.ref, r)
+	t, err := a.teardown(f.ref, p.Record)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,11 @@ func (a Auditor) mendPod(f *Finding) error {
 	case removePod:
 		return t.All()
 	case sweepPod:
-		if err := t.Sandbox(); err != nil {
+		sweep := t.Sandbox
+		if p.Status.Ended { // then nobody goes on with what its containers had
+			sweep = t.Ended
+		}
+		if err := sweep(); err != nil {
 			return err
 		}
 		return monitor.RemoveRun(a.Store, uid)
@@ -117,11 +121,12 @@ func (a Auditor) lock(uid string) (unlock func(), err error) {
 	}, nil
 }
 
-// stillSo looks again at one pod, whose lock this process has.
-func (a Auditor) stillSo(f *Finding) (bool, *state.Record, error) {
+// stillSo looks again at one pod, whose lock this process has. It returns nil where
+// there is nothing of it to mend any more.
+func (a Auditor) stillSo(f *Finding) (*Pod, error) {
 	second, err := a.look()
 	if err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	uid := f.ref.UID
 	p := second.Pods[uid]
@@ -131,10 +136,10 @@ func (a Auditor) stillSo(f *Finding) (bool, *state.Record, error) {
 	p.Kept = false // by nobody else
 	for _, now := range append(second.ofPod(uid, p), second.ofNetwork()...) {
 		if now.ref.UID == uid && now.action == f.action {
-			return true, p.Record, nil
+			return p, nil
 		}
 	}
-	return false, nil, nil
+	return nil, nil
 }
 
 // teardown is that of a pod whose record may be gone: then the settings of the

@@ -19,6 +19,7 @@ import (
 
 func resumeCommand(a *app) *cli.Command {
 	var namespace string
+	var all bool
 	return &cli.Command{
 		Name:      "resume",
 		Usage:     "start the pods again that ran when the machine went down",
@@ -26,9 +27,15 @@ func resumeCommand(a *app) *cli.Command {
 		Description: "Without names it takes all pods of all namespaces. One that nobody keeps since the machine went down, its keepers were killed,\n" +
 			"or 'podrun suspend' ended it goes on by its restart policy, under the same uid and with its volumes. One that was being taken\n" +
 			"down then is removed for good. One that runs or has finished is left alone. resume does not wait until pods are ready.",
-		Flags: []cli.Flag{namespaceFlag(&namespace)},
+		Flags: []cli.Flag{
+			namespaceFlag(&namespace),
+			&cli.BoolFlag{Name: "all", Destination: &all, Usage: "all pods of all namespaces, as without names"},
+		},
 		Action: func(c *cli.Context) error {
-			if !c.Args().Present() && namespaceGiven(c) {
+			switch named := c.Args().Present(); {
+			case named && all:
+				return usagef("--all means every pod: leave out the names, or --all")
+			case !named && namespaceGiven(c):
 				return usagef("without names resume means the pods of all namespaces: leave out -n, or name the pods")
 			}
 			store, err := a.store()

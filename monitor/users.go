@@ -60,6 +60,19 @@ func readUsers(file string) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(data)))
 }
 
+// OwnUsers tells which ids a pod with users of its own has, the first of them, and
+// whether they are reserved; 0 for a pod with the machine's users.
+func OwnUsers(s *state.Store, r *state.Record) (first int, reserved bool, err error) {
+	if !hasOwnUsers(r) {
+		return 0, false, nil
+	}
+	if first, err = readUsers(usersFile(s, r.UID())); err != nil {
+		return 0, false, err
+	}
+	reserved, err = sandbox.Reserved(first)
+	return first, reserved, err
+}
+
 // findUsers takes over what pause keeps of the user namespace.
 func (m *monitor) findUsers() error {
 	if !hasOwnUsers(m.record) {

@@ -99,17 +99,35 @@ func keepReserved(file string, first int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	probe := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: int64((first - firstUsers) / UsersPerPod), Len: 1}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &probe); err != nil {
-		return nil, errors.Join(os.NewSyscallError("fcntl", err), f.Close())
-	}
-	if probe.Type != unix.F_UNLCK {
-		return nil, f.Close()
+	if held, err := isLocked(f, first); held || err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	if err := lockUsers(f, first); err != nil {
 		return nil, errors.Join(fmt.Errorf("reserve the user ids from %d again: another pod has them: %w", first, err), f.Close())
 	}
 	return f, nil
+}
+
+// Reserved tells whether somebody has the ids from first on.
+func Reserved(first int) (bool, error) { return reserved(usersFile, first) }
+
+func reserved(file string, first int) (bool, error) {
+	f, err := os.Open(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return isLocked(f, first)
+}
+
+// isLocked tells whether another open file has the byte of a range locked.
+func isLocked(f *os.File, first int) (bool, error) {
+	probe := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: int64((first - firstUsers) / UsersPerPod), Len: 1}
+	err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &probe)
+	return probe.Type != unix.F_UNLCK, os.NewSyscallError("fcntl", err)
 }
 
 // Close gives up the reservation, unless pause has a copy of it.

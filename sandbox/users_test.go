@@ -48,7 +48,15 @@ func TestKeepReserved(t *testing.T) {
 	if f, err := keepReserved(file, u.First); f != nil || err != nil {
 		t.Errorf("a good reservation: got %v, %v", f, err)
 	}
+	for _, first := range []int{u.First, u.First + UsersPerPod} {
+		if held, err := reserved(file, first); err != nil || held != (first == u.First) {
+			t.Errorf("ids from %d on: reserved %v, %v", first, held, err)
+		}
+	}
 	must(t, os.Remove(file))
+	if held, err := reserved(file, u.First); held || err != nil {
+		t.Errorf("without the file: reserved %v, %v", held, err)
+	}
 	f, err := keepReserved(file, u.First)
 	must(t, err)
 	if f == nil {
