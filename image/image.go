@@ -246,15 +246,29 @@ func (s *Store) writeRecord(name string, data []byte) error {
 	return state.WriteFile(path, data, 0o600, state.Durable)
 }
 
-// lockReferences serialises the changes of records, which are short. It locks
-// the directory itself.
-func (s *Store) lockReferences() (unlock func(), err error) {
+// Hold keeps all images from being removed until release is called. Who stores that
+// a pod needs some holds them meanwhile: a removal looks for users and removes in one
+// turn, so it either finds the pod, or is through before there is one. It waits for
+// that turn, and for records that are being written, never for a pull.
+func (s *Store) Hold() (release func(), err error) {
+	release, err = s.lockReferencesAs(unix.LOCK_SH)
+	if errors.Is(err, fs.ErrNotExist) { // there was never an image
+		return func() {}, nil
+	}
+	return release, err
+}
+
+// lockReferences serialises the changes of records, which are short.
+func (s *Store) lockReferences() (unlock func(), err error) { return s.lockReferencesAs(unix.LOCK_EX) }
+
+// lockReferencesAs locks the directory itself.
+func (s *Store) lockReferencesAs(how int) (unlock func(), err error) {
 	dir, err := os.Open(s.path("references"))
 	if err != nil {
 		return nil, err
 	}
 	for {
-		err = unix.Flock(int(dir.Fd()), unix.LOCK_EX)
+		err = unix.Flock(int(dir.Fd()), how)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}

@@ -38,24 +38,34 @@ func (s *Store) Prune(ctx context.Context, all bool, users Users) (freed Freed, 
 	if err != nil {
 		return freed, nil, err
 	}
+	freed.Images, gone, err = s.removeUnused(all, users)
+	if err != nil {
+		return freed, gone, err
+	}
+	err = s.collect(&freed, func(string) bool { return true })
+	return freed, gone, err
+}
+
+// removeUnused looks for users and removes in one turn; see Hold. It takes the names
+// away only: to free gigabytes takes time, and nobody finds them any more.
+func (s *Store) removeUnused(all bool, users Users) (n int, gone []string, err error) {
 	unlock, err := s.lockReferences()
 	if err != nil {
-		return freed, nil, err
+		return 0, nil, err
 	}
 	defer unlock()
 	unused, err := s.unused(all, users)
 	if err != nil {
-		return freed, nil, err
+		return 0, nil, err
 	}
 	for _, img := range unused {
 		if err := s.removeRecords(img.records); err != nil {
-			return freed, gone, err
+			return n, gone, err
 		}
-		freed.Images++
+		n++
 		gone = append(gone, img.names...)
 	}
-	err = s.collect(&freed, func(string) bool { return true })
-	return freed, gone, err
+	return n, gone, nil
 }
 
 // Prunable says what Prune would remove: the names of the images, and whether

@@ -126,3 +126,52 @@ func TestPruneUnknown(t *testing.T) {
 		t.Errorf("the record that was written again: %+v, %v", img, err)
 	}
 }
+
+// TestHold: a pod is stored before a removal looks for users, or after it is through.
+func TestHold(t *testing.T) {
+	s, used, named, _ := pruneStore(t)
+	for what, remove := range map[string]func(asked func()) error{
+		"rm": func(asked func()) error {
+			return s.Remove(t.Context(), "used:1", func(string) (string, error) {
+				asked()
+				return "default/web", nil
+			})
+		},
+		"prune": func(asked func()) error {
+			_, _, err := s.Prune(t.Context(), true, func() (map[string]string, error) {
+				asked()
+				return map[string]string{used.ID: "default/web", named.ID: "default/db"}, nil
+			})
+			return err
+		},
+	} {
+		release, err := s.Hold()
+		if err != nil {
+			t.Fatal(err)
+		}
+		another, err := s.Hold() // who holds images does not wait for others who do
+		if err != nil {
+			t.Fatal(err)
+		}
+		another()
+		asked, done := make(chan struct{}), make(chan error, 1)
+		go func() { done <- remove(func() { close(asked) }) }()
+		select {
+		case <-asked:
+			t.Errorf("%s looked for users while one was being stored", what)
+		case err := <-done:
+			t.Errorf("%s: got %v", what, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+		release()
+		if err := <-done; (err == nil) != (what == "prune") {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	wantFile(t, filepath.Join(used.Layers[0], "used"), strings.Repeat("u", 100))
+	if release, err := newStore(t).Hold(); err != nil {
+		t.Errorf("a store without an image: %v", err)
+	} else {
+		release()
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"podrun/image"
 	"podrun/netns"
 	"podrun/pod"
 	"podrun/sandbox"
@@ -44,12 +45,7 @@ func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
 	// The name is claimed: from here on what is made can be found and undone.
 	var g errgroup.Group
 	var leaf *sandbox.Cgroup
-	g.Go(func() error {
-		if err := s.WriteRecord(r); err != nil {
-			return fmt.Errorf("store the pod's record: %w", err)
-		}
-		return nil
-	})
+	g.Go(func() error { return writeRecord(s, r) })
 	g.Go(func() (err error) {
 		leaf, err = sandbox.NewLeaf(s.Instance, ref.UID)
 		return err
@@ -58,6 +54,24 @@ func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
 		return nil, err
 	}
 	return openSandbox(s, r, leaf, lock)
+}
+
+// writeRecord stores the record of a pod that has its name. From then on its images
+// stay; a removal of images that has not seen it is through before.
+func writeRecord(s *state.Store, r *state.Record) error {
+	images, err := image.Open(s.ImageDir())
+	if err != nil {
+		return err
+	}
+	release, err := images.Hold()
+	if err != nil {
+		return fmt.Errorf("hold the pod's images: %w", err)
+	}
+	defer release()
+	if err := s.WriteRecord(r); err != nil {
+		return fmt.Errorf("store the pod's record: %w", err)
+	}
+	return nil
 }
 
 // ErrRemoved says that another podrun has taken the pod down meanwhile.
@@ -80,8 +94,8 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 		return nil, errors.Join(ErrRemoved, RemoveRun(s, r.UID()))
 	}
 	if err == nil && !equality.Semantic.DeepEqual(stored.Pod, r.Pod) { // its manifest has changed
-		if err := s.WriteRecord(r); err != nil {
-			return nil, fmt.Errorf("store the pod's record: %w", err)
+		if err := writeRecord(s, r); err != nil {
+			return nil, err
 		}
 	}
 	t, err := NewTeardown(s, state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}, r)

@@ -25,8 +25,8 @@ func (m *monitor) storeRecord(r *state.Record) error {
 	g := &m.mender
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := m.store.WriteRecord(r); err != nil {
-		return fmt.Errorf("store the pod's record: %w", err)
+	if err := writeRecord(m.store, r); err != nil {
+		return err
 	}
 	g.record = r
 	return nil
