@@ -66,12 +66,20 @@ func verifyTree(dir, inventory string, want v1.Hash) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	lines, stop, err := readInventory(f)
 	if err != nil {
 		return err
 	}
-	defer z.Close()
-	return compare(dir, bufio.NewReaderSize(z, 64<<10))
+	defer stop()
+	return compare(dir, lines)
+}
+
+func readInventory(f io.Reader) (lines *bufio.Reader, stop func(), err error) {
+	z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, nil, err
+	}
+	return bufio.NewReaderSize(z, 64<<10), z.Close, nil
 }
 
 // compare walks the layer beside its inventory.

@@ -148,6 +148,7 @@ func (m containers) create(ctx context.Context, c *v1.Container, number int) err
 	}
 	a.container, err = runtime.Create(m.stateDir(), spec, ends)
 	ends.Close()
+	err = m.suspectImage(c, err)
 	if m.hasStarted() && (errors.Is(err, runtime.ErrCommandNotFound) || errors.Is(err, runtime.ErrNotExecutable)) {
 		// The kubelet hears of it at the start. Before any has started, it is a pod
 		// that cannot be made.
@@ -170,6 +171,22 @@ func (m containers) create(ctx context.Context, c *v1.Container, number int) err
 	m.add(a)
 	go m.tellExit(a)
 	return ctx.Err()
+}
+
+// suspectImage adds to what went wrong with the making of a container that its image
+// is damaged, if that can be seen.
+func (m containers) suspectImage(c *v1.Container, err error) error {
+	if err == nil {
+		return nil
+	}
+	img, missing := m.images.Get(c.Image)
+	if missing != nil {
+		return err
+	}
+	if lost := img.Lost(); lost != "" {
+		return fmt.Errorf("%w (%s)", err, lost)
+	}
+	return err
 }
 
 func (m containers) hasStarted() bool {
