@@ -140,6 +140,15 @@ spec:
   - {name: main, image: busybox, imagePullPolicy: Never, command: [sh, -c, "trap 'echo last words; exit %[1]d' TERM; echo ready; while :; do sleep 0.01; done"]}
 `
 
+// upExiting brings such a pod up, and waits until it heeds SIGTERM.
+func upExiting(t *testing.T, g *ground.Ground, code int) (pod, uid string) {
+	t.Helper()
+	pod = fmt.Sprintf("exit-%d", code)
+	g.Must(t, "up", g.Write(t, pod+".yaml", fmt.Sprintf(exiting, code)))
+	ground.Until(t, "the trap", func() bool { return len(logged(t, g, pod, "main", "0")) > 0 })
+	return pod, uidOf(t, g, pod)
+}
+
 // wantEnd waits for the end of the container and wants its code and last line.
 func wantEnd(t *testing.T, g *ground.Ground, pod string, code int) {
 	t.Helper()
@@ -160,10 +169,7 @@ func TestExitWhileTheMonitorDies(t *testing.T) {
 	r := dice(t)
 	g := newGround(t, monitorDies)
 	for code := 3; code < 15; code++ {
-		pod := fmt.Sprintf("exit-%d", code)
-		g.Must(t, "up", g.Write(t, pod+".yaml", fmt.Sprintf(exiting, code)))
-		uid := uidOf(t, g, pod)
-		ground.Until(t, "the trap", func() bool { return len(logged(t, g, pod, "main", "0")) > 0 })
+		pod, uid := upExiting(t, g, code)
 		main, monitor := mustFind(t, uid, "main"), mustFind(t, uid, "monitor")
 		first, second := main.PID, monitor.PID
 		signals := []unix.Signal{unix.SIGTERM, unix.SIGKILL}
@@ -179,10 +185,10 @@ func TestExitWhileTheMonitorDies(t *testing.T) {
 	}
 }
 
-// TestExitOnAFullDisk: an exit that the disk cannot take is kept beside it, also
-// when the monitor is killed meanwhile, and is on it when there is room.
-func TestExitOnAFullDisk(t *testing.T) {
-	g := newGround(t, monitorDies)
+// recordDisk puts the records of the ground's pods on a disk of one megabyte; the
+// file that it returns is there to take all of it.
+func recordDisk(t *testing.T, g *ground.Ground) (full string) {
+	t.Helper()
 	pods := filepath.Join(g.Store.Root, "pods")
 	if err := os.MkdirAll(pods, 0o700); err != nil {
 		t.Fatal(err)
@@ -190,23 +196,34 @@ func TestExitOnAFullDisk(t *testing.T) {
 	if err := unix.Mount("podrun-test", pods, "tmpfs", 0, "size=1m,mode=700"); err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Unmount(pods, unix.MNT_DETACH)
+	t.Cleanup(func() { unix.Unmount(pods, unix.MNT_DETACH) })
+	return filepath.Join(pods, "full")
+}
+
+// endMain ends the container of an exiting pod.
+func endMain(t *testing.T, uid string) {
+	t.Helper()
+	main := mustFind(t, uid, "main")
+	unix.Kill(main.PID, unix.SIGTERM)
+	ground.Until(t, "the end of the container", main.Ended)
+}
+
+// TestExitOnAFullDisk: an exit that the disk cannot take is kept beside it, also
+// when the monitor is killed meanwhile, and is on it when there is room.
+func TestExitOnAFullDisk(t *testing.T) {
+	g := newGround(t, monitorDies)
+	disk := recordDisk(t, g)
 	for code := 7; code < 10; code++ {
-		pod := fmt.Sprintf("exit-%d", code)
-		g.Must(t, "up", g.Write(t, pod+".yaml", fmt.Sprintf(exiting, code)))
-		uid := uidOf(t, g, pod)
-		ground.Until(t, "the trap", func() bool { return len(logged(t, g, pod, "main", "0")) > 0 })
-		fill(t, filepath.Join(pods, "full"))
-		main := mustFind(t, uid, "main")
-		unix.Kill(main.PID, unix.SIGTERM)
-		ground.Until(t, "the end of the container", main.Ended)
+		pod, uid := upExiting(t, g, code)
+		fill(t, disk)
+		endMain(t, uid)
 		for range 3 { // before and after what it does at the end of a container
 			kill(t, uid, "monitor")
 			tally(monitorDies, "faults injected", 1)
 			mustFind(t, uid, "monitor")
 			time.Sleep(50 * time.Millisecond)
 		}
-		if err := os.Remove(filepath.Join(pods, "full")); err != nil {
+		if err := os.Remove(disk); err != nil {
 			t.Fatal(err)
 		}
 		wantEnd(t, g, pod, code)
@@ -217,28 +234,16 @@ func TestExitOnAFullDisk(t *testing.T) {
 // TestDownOnAFullDisk: a pod can be removed whatever the disk says to it.
 func TestDownOnAFullDisk(t *testing.T) {
 	g := newGround(t, monitorDies)
-	pods := filepath.Join(g.Store.Root, "pods")
-	if err := os.MkdirAll(pods, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("podrun-test", pods, "tmpfs", 0, "size=1m,mode=700"); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Unmount(pods, unix.MNT_DETACH)
+	disk := recordDisk(t, g)
 	for code, ended := range map[int]bool{21: true, 22: false} {
-		pod := fmt.Sprintf("exit-%d", code)
-		g.Must(t, "up", g.Write(t, pod+".yaml", fmt.Sprintf(exiting, code)))
-		uid := uidOf(t, g, pod)
-		ground.Until(t, "the trap", func() bool { return len(logged(t, g, pod, "main", "0")) > 0 })
-		fill(t, filepath.Join(pods, "full"))
+		pod, uid := upExiting(t, g, code)
+		fill(t, disk)
 		if ended {
-			main := mustFind(t, uid, "main")
-			unix.Kill(main.PID, unix.SIGTERM)
-			ground.Until(t, "the end of the container", main.Ended)
+			endMain(t, uid)
 			time.Sleep(100 * time.Millisecond)
 		}
 		g.Must(t, "down", pod)
-		if err := os.Remove(filepath.Join(pods, "full")); err != nil {
+		if err := os.Remove(disk); err != nil {
 			t.Fatal(err)
 		}
 		tally(monitorDies, "faults injected", 1)

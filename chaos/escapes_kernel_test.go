@@ -15,46 +15,26 @@ import (
 
 // attackers are the kinds of pods from which every call and file is tried. All of
 // them run as root, with what a manifest gives that asks for nothing, or for less.
-const attackers = `
-apiVersion: v1
-kind: Pod
-metadata: {name: plain}
-spec:
-  terminationGracePeriodSeconds: 0
+var attackers = quickPod("plain", `
   containers:
   - {name: default, image: attack, imagePullPolicy: Never}
   - {name: none, image: attack, imagePullPolicy: Never, securityContext: {capabilities: {drop: [ALL]}}}
   - {name: noescalation, image: attack, imagePullPolicy: Never, securityContext: {allowPrivilegeEscalation: false}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: users}
-spec:
+`) + quickPod("users", `
   hostUsers: false
-  terminationGracePeriodSeconds: 0
   containers:
   - {name: default, image: attack, imagePullPolicy: Never}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: shared}
-spec:
+`) + quickPod("shared", `
   shareProcessNamespace: true
-  terminationGracePeriodSeconds: 0
   containers:
   - {name: default, image: attack, imagePullPolicy: Never}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: machine}
-spec:
+`) + quickPod("machine", `
   hostPID: true
   hostIPC: true
   hostNetwork: true
-  terminationGracePeriodSeconds: 0
   containers:
   - {name: default, image: attack, imagePullPolicy: Never}
-`
+`)
 
 // guarded are files through which containers got to the machine, or that tell too
 // much. None can be written to: those of the kernel's own interfaces because they are

@@ -14,15 +14,10 @@ import (
 	"podrun/ground"
 )
 
-const talker = `
-apiVersion: v1
-kind: Pod
-metadata: {name: talker-%[1]s}
-spec:
+var talker = quickPod("talker-%[1]s", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   containers: [{name: main, image: attack, imagePullPolicy: Never, command: [/attack, talk, -bytes, "%[2]d", %[1]s]}]
-`
+`)
 
 // Bounds of what a container's output may cost, in bytes.
 const (
@@ -40,7 +35,7 @@ func TestHostileLogs(t *testing.T) {
 		kind  string
 		bytes int64
 	}{{"line", 1 << 30}, {"fast", 256 << 20}, {"short", 8 << 20}} {
-		a.mustUp(talker, c.kind, c.bytes)
+		a.mustUp(fmt.Sprintf(talker, c.kind, c.bytes))
 		pod := "talker-" + c.kind
 		start := a.peak(pod)
 		highest, largest := start, int64(0)
@@ -124,19 +119,14 @@ func sizeOf(dir string) (size int64) {
 	return size
 }
 
-const probed = `
-apiVersion: v1
-kind: Pod
-metadata: {name: probed}
-spec:
-  terminationGracePeriodSeconds: 0
+var probed = quickPod("probed", `
   containers:
   - name: main
     image: attack
     imagePullPolicy: Never
     command: [sh, -c, "rm /etc/passwd /etc/group; mkfifo /etc/passwd /etc/group; /attack talk -bytes 100000000 line >/dev/termination-log; sleep 3600"]
     livenessProbe: {exec: {command: [/attack, talk, line]}, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 2}
-`
+`)
 
 // TestHostileProbes: a probe that prints for ever, in a container that would hold up
 // whoever enters it, fails in its time and costs no memory.
@@ -154,19 +144,14 @@ func TestHostileProbes(t *testing.T) {
 	a.down("probed")
 }
 
-const forger = `
-apiVersion: v1
-kind: Pod
-metadata: {name: forger}
-spec:
+var forger = quickPod("forger", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   containers:
   - name: main
     image: attack
     imagePullPolicy: Never
     command: [sh, -c, 'echo "2020-01-01T00:00:00.000000000Z stderr F forged"; printf "2020-01-01T00:00:00.000000000Z stdout P half"; printf "\000\377\033"; ls -R /var/log /proc/1/root/var/log 2>/dev/null | grep log$; true']
-`
+`)
 
 // TestForgedLogs: a container cannot write records, reach the files of its log or cut
 // lines by what it prints.

@@ -17,28 +17,13 @@ import (
 	"podrun/ground"
 )
 
-const neighbours = `
-apiVersion: v1
-kind: Pod
-metadata: {name: sender}
-spec:
-  terminationGracePeriodSeconds: 0
+var neighbours = quickPod("sender", `
   containers: [{name: main, image: attack, imagePullPolicy: Never}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: ported}
-spec:
-  terminationGracePeriodSeconds: 0
+`) + quickPod("ported", `
   containers: [{name: main, image: attack, imagePullPolicy: Never, ports: [{containerPort: 80, hostPort: %[1]d}, {containerPort: 80, hostPort: %[1]d, protocol: UDP}]}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: other}
-spec:
-  terminationGracePeriodSeconds: 0
+`) + quickPod("other", `
   containers: [{name: main, image: peer, imagePullPolicy: Never, command: [/peer, udp, -listen, ":7000", +, tcp, -listen, ":7000"]}]
-`
+`)
 
 // services are what the machine offers on addresses that are not for pods, and one
 // that is for everybody.
@@ -163,7 +148,7 @@ func TestEscapesByNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.mustUp(neighbours, port)
+	a.mustUp(fmt.Sprintf(neighbours, port))
 	machine, gateway := machineAddress(t), "169.254.1.1"
 	for _, pod := range []string{"sender", "ported"} {
 		for _, line := range a.lines(pod, "main", "/attack", "connect", "tcp", "127.0.0.1"+private, "[::1]"+private, gateway+private, machine+private, "[::ffff:127.0.0.1]"+private) {

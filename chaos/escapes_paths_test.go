@@ -10,20 +10,17 @@ import (
 )
 
 // racer has a claim that victims mount too, and exchanges names in it as fast as it can.
-const racer = `
+const sharedClaim = `
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: shared}
 spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Mi}}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: racer}
-spec:
-  terminationGracePeriodSeconds: 0
+`
+
+var racer = sharedClaim + quickPod("racer", `
   volumes: [{name: shared, persistentVolumeClaim: {claimName: shared}}]
   containers: [{name: main, image: attack, imagePullPolicy: Never, volumeMounts: [{name: shared, mountPath: /vol}]}]
-`
+`)
 
 // inClaim prepares the claim by a script that runs in the racer.
 func (a *attacker) inClaim(script string, args ...any) {
@@ -33,17 +30,12 @@ func (a *attacker) inClaim(script string, args ...any) {
 	}
 }
 
-const subPathVictim = `
-apiVersion: v1
-kind: Pod
-metadata: {name: victim-%d}
-spec:
+var subPathVictim = quickPod("victim-%d", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   volumes: [{name: shared, persistentVolumeClaim: {claimName: shared}}]
   initContainers: [{name: first, image: attack, imagePullPolicy: Never, command: ["true"]}]
   containers:
-`
+`)
 
 const subPathContainer = `
   - name: c%[1]d
@@ -63,40 +55,25 @@ func TestEscapesBySubPath(t *testing.T) {
 	a := newAttacker(t)
 	a.mustUp(racer)
 	a.inClaim("mkdir swap; ln -s %s link", a.canary)
-	a.background("racer", "main", "exchanging", "/attack", "exchange", "/vol/swap", "/vol/link")
+	a.exchange("racer", "/vol/swap", "/vol/link")
 	const pods, containers = 9, 12
-	var all errgroup.Group
-	all.SetLimit(3)
-	for n := range pods {
-		all.Go(func() error {
-			manifest := fmt.Sprintf(subPathVictim, n)
-			for c := range containers {
-				manifest += fmt.Sprintf(subPathContainer, n*containers+c)
-			}
-			file := a.Write(t, fmt.Sprintf("victim-%d.yaml", n), manifest)
-			a.Run("up", "--timeout", "4s", file) // most of them are refused some of their mounts
-			out := a.Run("logs", fmt.Sprintf("victim-%d", n), "--all-containers")
-			seen := ""
-			if strings.Contains(out.Stdout, a.word) || strings.Contains(out.Stdout, "secret\n") {
-				seen = out.Stdout
-			}
-			tally(escapes, "escapes tried", 3*containers-1)
-			tried(t, "subPath in a race", seen)
-			a.Run("down", "--force", fmt.Sprintf("victim-%d", n))
-			return nil
-		})
-	}
-	all.Wait()
+	atOnce(3, pods, func(n int) {
+		manifest := fmt.Sprintf(subPathVictim, n)
+		for c := range containers {
+			manifest += fmt.Sprintf(subPathContainer, n*containers+c)
+		}
+		file := a.Write(t, fmt.Sprintf("victim-%d.yaml", n), manifest)
+		a.Run("up", "--timeout", "4s", file) // most of them are refused some of their mounts
+		out := a.Run("logs", fmt.Sprintf("victim-%d", n), "--all-containers").Stdout
+		tally(escapes, "escapes tried", 3*containers-1)
+		tried(t, "subPath in a race", holding(out, a.word, "secret\n"))
+		a.Run("down", "--force", fmt.Sprintf("victim-%d", n))
+	})
 	a.down("racer")
 }
 
-const overDevices = `
-apiVersion: v1
-kind: Pod
-metadata: {name: devices-%[1]v}
-spec:
+var overDevices = quickPod("%[1]s", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   volumes: [{name: shared, persistentVolumeClaim: {claimName: shared}}]
   containers:
   - name: main
@@ -105,7 +82,7 @@ spec:
     tty: %[2]t
     command: [sh, -c, "for f in /proc/kcore /proc/keys /proc/timer_list /dev/console /dev/null; do echo escaped >$f; cat $f; done; cat /dev/secret"]
     volumeMounts: [{name: shared, mountPath: /dev}]
-`
+`)
 
 // TestEscapesByDevices gives a container a /dev of another's making, in which null
 // and console are links to what podrun hides or makes read-only, or become so while it
@@ -117,47 +94,27 @@ func TestEscapesByDevices(t *testing.T) {
 	for i, target := range targets {
 		a.inClaim("rm -rf ./*; ln -s %[1]s null; ln -s %[1]s console; ln -s %[1]s ptmx; ln -s %[1]s pts; ln -s / shm; ln -s / mqueue", target)
 		for j, tty := range []bool{false, true} {
-			a.victim("links for devices", 2*i+j, overDevices, 2*i+j, tty)
+			a.victim("links for devices", 2*i+j, overDevices, tty)
 		}
 	}
 	a.inClaim("rm -rf ./*; mknod null c 1 3; mknod console c 5 1; ln -s %[1]s link; ln -s %[1]s terminal", targets[0])
-	a.background("racer", "main", "exchanging", "/attack", "exchange", "/vol/null", "/vol/link")
-	a.background("racer", "main", "exchanging", "/attack", "exchange", "/vol/console", "/vol/terminal")
-	var all errgroup.Group
-	all.SetLimit(3)
-	for n := range 12 {
-		all.Go(func() error {
-			a.victim("devices in a race", 10+n, overDevices, 10+n, n%2 == 0)
-			return nil
-		})
-	}
-	all.Wait()
+	a.exchange("racer", "/vol/null", "/vol/link")
+	a.exchange("racer", "/vol/console", "/vol/terminal")
+	atOnce(3, 12, func(n int) {
+		a.victim("devices in a race", 10+n, overDevices, n%2 == 0)
+	})
 	a.down("racer")
 }
 
-// victim runs the pod devices-N, which may fail, and looks at what it saw.
-func (a *attacker) victim(what string, n any, manifest string, args ...any) {
+// victim runs the pod victim-N, which may fail, and looks at what it saw.
+func (a *attacker) victim(what string, n int, manifest string, args ...any) {
 	a.t.Helper()
-	name, out := fmt.Sprintf("devices-%v", n), ""
-	if r := a.up(manifest, args...); r.Code == 0 {
-		a.untilEnded(name)
-	}
-	out = a.Run("logs", name).Stdout
-	seen := ""
-	if strings.Contains(out, a.word) {
-		seen = out
-	}
-	tried(a.t, what, seen)
-	a.Run("down", "--force", name)
+	out := a.attempt(fmt.Sprintf("victim-%d", n), manifest, args...)
+	tried(a.t, what, holding(out, a.word))
 }
 
-const overKernel = `
-apiVersion: v1
-kind: Pod
-metadata: {name: devices-%[1]v}
-spec:
+var overKernel = quickPod("%[1]s", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   securityContext: {sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "1"}]}
   volumes: [{name: shared, persistentVolumeClaim: {claimName: shared}}]
   containers:
@@ -166,7 +123,7 @@ spec:
     imagePullPolicy: Never
     command: [sh, -c, "cat %[2]s/secret; find /vol"]
     volumeMounts: [{name: shared, mountPath: %[2]q}]
-`
+`)
 
 // TestEscapesByMountPoints mounts volumes over what podrun writes to while it sets a
 // container up: labels, sysctls and cgroups could be redirected (CVE-2025-52881,
@@ -179,18 +136,13 @@ func TestEscapesByMountPoints(t *testing.T) {
 		"/proc", "/proc/self", "/proc/self/attr", "/proc/sys", "/proc/sys/net", "/proc/1", "/proc/thread-self/attr", "/proc/..//proc/self",
 		"/sys", "/sys/fs/cgroup", "/sys/kernel", "/dev/pts", "/dev/shm", "/dev/mqueue", "/etc", "/",
 	} {
-		a.victim("a volume over "+point, i, overKernel, i, point)
+		a.victim("a volume over "+point, i, overKernel, point)
 	}
 	a.down("racer")
 }
 
-const linkedPod = `
-apiVersion: v1
-kind: Pod
-metadata: {name: devices-%[1]v}
-spec:
+var linkedPod = quickPod("%[1]s", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   volumes: [{name: empty, emptyDir: {}}, {name: config, configMap: {name: config, optional: true}}]
   containers:
   - name: main
@@ -199,7 +151,7 @@ spec:
     terminationMessagePath: /data/link/message
     command: [/attack, where, %[3]q]
     volumeMounts: [{name: empty, mountPath: /data/new/empty}, {name: config, mountPath: /config/deep}]
-`
+`)
 
 // TestEscapesByImageLinks mounts into images in which the places that podrun mounts on,
 // and what leads there, are links to the machine.
@@ -218,15 +170,14 @@ func TestEscapesByImageLinks(t *testing.T) {
 			if n%4 != len(place)%4 && place != "proc" && place != "etc" {
 				continue // each place with one of the links, the most telling with all
 			}
-			name := fmt.Sprintf("links-%d", n)
+			n, name := n, fmt.Sprintf("links-%d", n)
 			tar := filepath.Join(a.Dir, name+".tar")
 			if err := withMore(attackImage(t), tar, entry{name: place, link: target}); err != nil {
 				t.Fatal(err)
 			}
 			a.load(name, tar, "VOLUME /data/volume")
 			all.Go(func() error {
-				number := strings.TrimPrefix(name, "links-")
-				a.victim("an image with /"+place+" -> "+target, number, linkedPod, number, name, strings.TrimPrefix(a.secret, "/"))
+				a.victim("an image with /"+place+" -> "+target, n, linkedPod, name, strings.TrimPrefix(a.secret, "/"))
 				return nil
 			})
 		}
@@ -269,65 +220,49 @@ spec:
 // (CVE-2025-9566, which overwrote files of the machine).
 func TestEscapesByProjectedFiles(t *testing.T) {
 	a := newAttacker(t)
-	a.mustUp(configured, 0)
+	a.mustUp(fmt.Sprintf(configured, 0))
 	out := a.exec("writer", "main", "sh", "-c", "for v in config hidden pod all; do mount -o remount,rw,bind /v/$v && cd /v/$v && ln -s "+a.canary+" evil && ln -s evil ..evil && rm secret && ln -s "+a.secret+" secret; done")
 	if out != "" {
 		t.Fatal(out)
 	}
 	for _, volume := range []string{"config", "hidden", "pod", "all"} {
-		a.background("writer", "main", "exchanging", "/attack", "exchange", "/v/"+volume+"/..data", "/v/"+volume+"/evil")
+		a.exchange("writer", "/v/"+volume+"/..data", "/v/"+volume+"/evil")
 	}
 	for n := range 25 {
-		a.up(configured, n+1) // which may complain of volumes that it cannot write
+		a.up(fmt.Sprintf(configured, n+1)) // which may complain of volumes that it cannot write
 		tried(t, "a changed ConfigMap in a race", a.changed())
 	}
 	a.exec("writer", "main", "sh", "-c", "for f in /etc/hosts /etc/hostname /etc/resolv.conf /v/message; do umount $f; rm -f $f; ln -s "+a.secret+" $f; done")
-	a.up(configured, 100)
+	a.up(fmt.Sprintf(configured, 100))
 	a.Run("exec", "writer", "--", "kill", "-9", "-1")
 	tried(t, "links for the pod's own files", a.changed())
 	a.Run("down", "--force", "writer")
 }
 
-const grouped = `
-apiVersion: v1
-kind: Pod
-metadata: {name: devices-%[1]v}
-spec:
+var grouped = quickPod("%[1]s", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   securityContext: {fsGroup: 4242}
   volumes: [{name: shared, persistentVolumeClaim: {claimName: shared}}]
   containers: [{name: main, image: attack, imagePullPolicy: Never, command: ["true"], volumeMounts: [{name: shared, mountPath: /vol}]}]
-`
+`)
 
 // TestEscapesByGroups gives a volume to a group while its directories become links.
 func TestEscapesByGroups(t *testing.T) {
 	a := newAttacker(t)
 	a.mustUp(racer)
 	a.inClaim("mkdir -p swap/a/b/c; touch swap/secret file; ln file hard; ln -s %s link; ln -s %s one; for i in $(seq 300); do touch swap/$i; done", a.canary, filepath.Join(a.canary, "secret"))
-	a.background("racer", "main", "exchanging", "/attack", "exchange", "/vol/swap", "/vol/link")
-	a.background("racer", "main", "exchanging", "/attack", "exchange", "/vol/file", "/vol/one")
-	var all errgroup.Group
-	all.SetLimit(3)
-	for n := range 12 {
-		all.Go(func() error {
-			a.victim("fsGroup in a race", n, grouped, n)
-			return nil
-		})
-	}
-	all.Wait()
+	a.exchange("racer", "/vol/swap", "/vol/link")
+	a.exchange("racer", "/vol/file", "/vol/one")
+	atOnce(3, 12, func(n int) {
+		a.victim("fsGroup in a race", n, grouped)
+	})
 	tried(t, "fsGroup in a race", a.changed())
 	a.down("racer")
 	a.Must(t, "volume", "rm", "shared") // with all the links in it
 	tried(t, "the removal of a volume full of links", a.changed())
 }
 
-const nasty = `
-apiVersion: v1
-kind: Pod
-metadata: {name: nasty}
-spec:
-  terminationGracePeriodSeconds: 0
+var nasty = quickPod("nasty", `
   volumes: [{name: empty, emptyDir: {}}, {name: memory, emptyDir: {medium: Memory}}, {name: machine, hostPath: {path: %[1]q}}]
   containers:
   - name: main
@@ -339,13 +274,13 @@ spec:
     - {name: empty, mountPath: /empty, mountPropagation: Bidirectional}
     - {name: memory, mountPath: /memory, mountPropagation: Bidirectional}
     - {name: machine, mountPath: /machine}
-`
+`)
 
 // TestEscapesByCleanUp leaves in volumes what would make their removal remove files
 // of the machine: links, mounts, names, and processes that go on exchanging names.
 func TestEscapesByCleanUp(t *testing.T) {
 	a := newAttacker(t)
-	a.mustUp(nasty, a.canary)
+	a.mustUp(fmt.Sprintf(nasty, a.canary))
 	script := `set -e
 for v in /empty /memory; do
   cd $v

@@ -40,7 +40,7 @@ spec:
 func TestEscapesByStopping(t *testing.T) {
 	a := newAttacker(t)
 	for _, pod := range strings.Split(stoppers, "---\n") {
-		a.up("%s", pod) // that of two containers may come to start, or not
+		a.up(pod) // that of two containers may come to start, or not
 	}
 	ground.Until(t, "the end of a container whose probe is held up", func() bool {
 		return strings.Contains(a.Run("ps", "own", "-o", "yaml").Stdout, "restartCount: 1")

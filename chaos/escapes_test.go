@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"podrun/ground"
@@ -35,6 +36,20 @@ func tried(t testing.TB, what, escaped string) {
 		t.Errorf("%s: ESCAPED: %s", what, escaped)
 	}
 	tally(escapes, "escapes", n)
+}
+
+// holding returns the output if it holds one of the words: an escape.
+func holding(output string, words ...string) string {
+	if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(output, w) }) {
+		return output
+	}
+	return ""
+}
+
+// quickPod is the manifest of a pod that ends at once when it is told to. The rest of
+// its spec begins with a new line.
+func quickPod(name, spec string) string {
+	return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nspec:\n  terminationGracePeriodSeconds: 0" + spec
 }
 
 // attacker is a ground with the image attack, which has busybox and the program
@@ -76,19 +91,18 @@ func (a *attacker) load(name, tar string, changes ...string) {
 	a.Must(a.t, append(args, tar, name)...)
 }
 
-// up runs a manifest, %-verbs filled in.
-func (a *attacker) up(manifest string, args ...any) ground.Result {
+func (a *attacker) up(manifest string) ground.Result {
 	a.t.Helper()
 	file := filepath.Join(a.Dir, "pod-"+rand.Text()[:8]+".yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, manifest, args...), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(manifest), 0o644); err != nil {
 		a.t.Fatal(err)
 	}
 	return a.Run("up", "--timeout", "40s", file)
 }
 
-func (a *attacker) mustUp(manifest string, args ...any) {
+func (a *attacker) mustUp(manifest string) {
 	a.t.Helper()
-	if r := a.up(manifest, args...); r.Code != 0 {
+	if r := a.up(manifest); r.Code != 0 {
 		a.t.Fatal(r)
 	}
 }
@@ -110,6 +124,31 @@ func (a *attacker) untilEnded(pod string) {
 	ground.Until(a.t, "the end of "+pod, func() bool { return !strings.Contains(a.Run("ps", pod).Stdout, "Running") })
 }
 
+// attempt runs a pod, which may fail, to its end, and returns what it printed. The
+// first %-verb of its manifest is its name.
+func (a *attacker) attempt(pod, manifest string, args ...any) string {
+	a.t.Helper()
+	if r := a.up(fmt.Sprintf(manifest, append([]any{pod}, args...)...)); r.Code == 0 {
+		a.untilEnded(pod)
+	}
+	out := a.Run("logs", pod).Stdout
+	a.Run("down", "--force", pod)
+	return out
+}
+
+// atOnce does something with each number below n, with so many of them at a time.
+func atOnce(limit, n int, do func(int)) {
+	var all errgroup.Group
+	all.SetLimit(limit)
+	for i := range n {
+		all.Go(func() error {
+			do(i)
+			return nil
+		})
+	}
+	all.Wait()
+}
+
 // background starts a command in a container that goes on until its container ends.
 func (a *attacker) background(pod, container, ready string, command ...string) {
 	a.t.Helper()
@@ -119,6 +158,12 @@ func (a *attacker) background(pod, container, ready string, command ...string) {
 		a.t.Fatalf("start %s: %s", command, out)
 	}
 	ground.Until(a.t, ready, func() bool { return strings.Contains(a.exec(pod, container, "cat", log), ready) })
+}
+
+// exchange starts to exchange two names in a container, as fast as it can.
+func (a *attacker) exchange(pod, one, other string) {
+	a.t.Helper()
+	a.background(pod, "main", "exchanging", "/attack", "exchange", one, other)
 }
 
 // precious are files of the machine that escapes change or that would give one.
