@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"os/exec"
+	"sync"
 	"testing"
 
 	"podrun/ground"
@@ -19,3 +21,14 @@ func newGroundOf(t *testing.T, class, binary string) *ground.Ground {
 	t.Cleanup(func() { tally(class, "leaks", len(g.Leaks())) }) // before the ground is closed
 	return g
 }
+
+// inside runs podrun at the end of a shell's line, in a mount namespace of its own.
+func inside(g *ground.Ground, shell string, args ...string) ground.Result {
+	own := g.Command(args...)
+	cmd := exec.Command("unshare", append([]string{"-m", "sh", "-c", shell + ` && exec timeout -s KILL 60 "$@"`, "sh"}, own.Args...)...)
+	cmd.Env, cmd.Dir = own.Env, own.Dir
+	return ground.Finish(cmd, args)
+}
+
+// stepsBinary is podrun that can be killed at its steps, built once.
+var stepsBinary = sync.OnceValues(func() (string, error) { return ground.Build("podrun-steps", "steps") })

@@ -98,30 +98,17 @@ func (h *hand) sh(format string, args ...any) string {
 	return string(out)
 }
 
-func (h *hand) process(role string) (ground.Process, bool) {
-	all, err := ground.Processes()
-	if err != nil {
-		h.Fatal(err)
-	}
-	for _, p := range all {
-		if p.Is(role, h.uid, all) {
-			return p, true
-		}
-	}
-	return ground.Process{}, false
-}
-
 func (h *hand) processes() map[string]string {
 	found := map[string]string{}
 	for _, role := range []string{"pause", "main", "web"} {
-		p, _ := h.process(role)
+		p, _ := victim(h.uid, role)
 		found[role] = fmt.Sprint(p.PID, " ", p.Start)
 	}
 	return found
 }
 
 func (h *hand) monitor() int {
-	p, ok := h.process("monitor")
+	p, ok := victim(h.uid, "monitor")
 	if !ok {
 		h.Fatal("the pod has no monitor")
 	}

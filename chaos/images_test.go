@@ -39,7 +39,7 @@ type imageWalk struct {
 // change that they make. What runs goes on, the next command works, the store
 // is whole, and prune leaves nothing that belongs to no image.
 func TestImagesKilled(t *testing.T) {
-	binary, err := ground.Build("podrun-images", "steps")
+	binary, err := stepsBinary()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,12 +167,7 @@ func (w *imageGround) order(step string) {
 func (w *imageGround) stepped(args ...string) ground.Result {
 	cmd := w.g.Command(args...)
 	cmd.Env = append(cmd.Env, "PODRUN_STEPS="+w.steps)
-	out, err := cmd.CombinedOutput()
-	r := ground.Result{Args: args, Code: cmd.ProcessState.ExitCode(), Stdout: string(out)}
-	if err != nil {
-		r.Stderr = err.Error()
-	}
-	return r
+	return ground.Finish(cmd, args)
 }
 
 // goesOn: the pod runs, and its container is the process that it was.

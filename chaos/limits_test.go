@@ -1,11 +1,9 @@
 package chaos
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -54,17 +52,6 @@ func exhaust(t *testing.T, dir string) {
 		}
 		f.Close()
 	}
-}
-
-// inside runs podrun at the end of a shell's line, in a mount namespace of its own.
-func inside(g *ground.Ground, shell string, args ...string) ground.Result {
-	own := g.Command(args...)
-	cmd := exec.Command("unshare", append([]string{"-m", "sh", "-c", shell + ` && exec timeout -s KILL 60 "$@"`, "sh"}, own.Args...)...)
-	cmd.Env, cmd.Dir = own.Env, own.Dir
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Run()
-	return ground.Result{Args: args, Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
 }
 
 // refused wants a failure that names what is wrong, and nothing made; then, with

@@ -119,14 +119,7 @@ func (m *machine) on(t *testing.T, args ...string) ground.Result {
 	if err := os.WriteFile(id, fmt.Appendf(nil, "00000000-0000-4000-8000-%012d\n", m.boots), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	own := m.Command(args...)
-	cmd := exec.Command("unshare", append([]string{"-m", "sh", "-c",
-		`mount --bind "$0" /proc/sys/kernel/random/boot_id && exec timeout -s KILL 60 "$@"`, id}, own.Args...)...)
-	cmd.Env, cmd.Dir = own.Env, own.Dir
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Run()
-	return ground.Result{Args: args, Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
+	return inside(m.Ground, "mount --bind "+id+" /proc/sys/kernel/random/boot_id", args...)
 }
 
 func (m *machine) must(t *testing.T, args ...string) string {

@@ -51,7 +51,7 @@ func TestRepairBesideOthers(t *testing.T) {
 func TestEveryLeftover(t *testing.T) {
 	h := newHand(t)
 	h.sh("kill -STOP %d", h.monitor())
-	pause, _ := h.process("pause")
+	pause, _ := victim(h.uid, "pause")
 	h.sh("kill -9 %d; rm -rf %s/names/default %s %s", pause.PID, h.Store.Root, h.Store.PodDir(h.uid), h.Store.RunDir(h.uid))
 	r := h.Run("system", "check", "--repair")
 	for _, want := range []string{"there is no record of it", "cgroups", "processes", "address " + h.ip, "link " + h.link, "firewall rules", "done: remove what is left"} {

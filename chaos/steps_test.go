@@ -347,7 +347,7 @@ func (s *session) endsClean() {
 
 // TestSteps walks all sessions.
 func TestSteps(t *testing.T) {
-	binary, err := ground.Build("podrun-steps", "steps")
+	binary, err := stepsBinary()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,8 +187,12 @@ func (g *Ground) Command(args ...string) *exec.Cmd {
 
 // Run runs podrun to its end, for two minutes at the most.
 func (g *Ground) Run(args ...string) Result {
+	return Finish(g.Command(args...), args)
+}
+
+// Finish is Run for a command that gets to podrun by its own way.
+func Finish(cmd *exec.Cmd, args []string) Result {
 	var stdout, stderr bytes.Buffer
-	cmd := g.Command(args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := start(cmd)
 	r := Result{Args: args, Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
