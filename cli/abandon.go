@@ -13,18 +13,16 @@ import (
 
 	"podrun/monitor"
 	"podrun/sandbox"
-	"podrun/state"
 )
 
 // abandoned: pause and monitor are gone before the pod was ready.
 func (l *launch) abandoned(pause *sandbox.Pause) error {
-	ref := state.Ref{Namespace: l.record.Pod.Namespace, Name: l.record.Pod.Name, UID: l.record.UID()}
-	if f, err := monitor.Find(l.store, ref); err == nil && f.Status.Ended {
+	if f, err := monitor.Find(l.store, l.record.Ref()); err == nil && f.Status.Ended {
 		l.status = &f.Status.Status // it came to its end before it was asked
 		if l.status.Phase == v1.PodFailed && !l.options.attach {
 			return l.failure(l.status)
 		}
-		l.completed()
+		l.tell("completed")
 		return nil
 	}
 	if l.takenDown() {
@@ -88,8 +86,7 @@ func (l *launch) cleanUp() error {
 	if err := l.keepers.Wait(); err != nil {
 		return err
 	}
-	ref := state.Ref{Namespace: l.record.Pod.Namespace, Name: l.record.Pod.Name, UID: l.record.UID()}
-	return l.tearDown(ref, l.record)
+	return l.tearDown(l.record.Ref(), l.record)
 }
 
 // monitorLog is what a monitor that died had to say.

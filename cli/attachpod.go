@@ -28,7 +28,7 @@ func attachCommand(a *app) *cli.Command {
 			"for (stdin: true). Ends with the container, with its exit code; Ctrl-C, or with -t Ctrl-P Ctrl-Q, leaves it alone.",
 		Flags: []cli.Flag{
 			namespaceFlag(&namespace),
-			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Destination: &container, Usage: "`NAME` of the container; the first where left out"},
+			containerFlag(&container),
 			&cli.BoolFlag{Name: "stdin", Aliases: []string{"i"}, Destination: &stdin, Usage: "pass standard input"},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Destination: &tty, Usage: "standard input is a terminal, and so is the container's"},
 		},
@@ -36,11 +36,7 @@ func attachCommand(a *app) *cli.Command {
 			if c.NArg() != 1 {
 				return usagef("attach needs one pod: podrun attach POD")
 			}
-			store, err := a.store()
-			if err != nil {
-				return err
-			}
-			f, err := findPod(store, namespace, c.Args().First())
+			store, f, err := a.pod(namespace, c.Args().First())
 			if err != nil {
 				return err
 			}
@@ -75,10 +71,7 @@ type attaching struct {
 }
 
 func (s *attaching) run(ctx context.Context) error {
-	if s.tty && (!s.stdin || s.In == nil || !term.IsTerminal(int(s.In.Fd()))) {
-		s.notef("Unable to use a TTY - input is not a terminal or the right kind of file\n")
-		s.tty = false
-	}
+	s.tty = s.tty && s.offersTerminal(s.stdin)
 	s.detached = make(chan struct{})
 	defer s.closeInput()
 	for again := false; ; again = true {

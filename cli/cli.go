@@ -13,9 +13,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"podrun/netns"
 	"podrun/state"
@@ -64,6 +64,7 @@ type app struct {
 	subnet6    string
 	linkPrefix string
 	verbose    bool
+	saying     sync.Mutex // what is said of several pods at once
 }
 
 // store opens podrun's state.
@@ -123,11 +124,15 @@ func (a *app) subnet6Of(instance string) string {
 
 // printf writes to standard output.
 func (a *app) printf(format string, args ...any) {
+	a.saying.Lock()
+	defer a.saying.Unlock()
 	io.WriteString(a.Out, visible(fmt.Sprintf(format, args...)))
 }
 
 // notef writes to standard error.
 func (a *app) notef(format string, args ...any) {
+	a.saying.Lock()
+	defer a.saying.Unlock()
 	io.WriteString(a.Err, visible(fmt.Sprintf(format, args...)))
 }
 
@@ -254,25 +259,5 @@ func globalFlags(a *app) []cli.Flag {
 		&cli.StringFlag{Name: "subnet6", Value: subnet6Auto, EnvVars: []string{"PODRUN_SUBNET6"}, Destination: &a.subnet6, Usage: "range of the pods' IPv6 addresses, auto or none"},
 		&cli.StringFlag{Name: "link-prefix", Value: "podrun", EnvVars: []string{"PODRUN_LINK_PREFIX"}, Destination: &a.linkPrefix, Usage: "start of the names of host-side links"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, EnvVars: []string{"PODRUN_VERBOSE"}, Destination: &a.verbose, Usage: "say more"},
-	}
-}
-
-// namespaceGiven reports whether the command line has a namespace; one that comes
-// from the environment speaks of names, not of all pods.
-func namespaceGiven(c *cli.Context) bool {
-	return c.IsSet("namespace") && c.String("namespace") != os.Getenv("PODRUN_NAMESPACE")
-}
-
-// namespaceFlag is on every command that names pods.
-func namespaceFlag(into *string) cli.Flag {
-	return &cli.StringFlag{
-		Name: "namespace", Aliases: []string{"n"}, Value: "default", EnvVars: []string{"PODRUN_NAMESPACE"},
-		Destination: into, Usage: "`NAMESPACE` of the pods",
-		Action: func(_ *cli.Context, name string) error {
-			if why := validation.IsDNS1123Label(name); len(why) > 0 {
-				return usagef("-n %q is no name of a namespace: %s", name, why[0])
-			}
-			return nil
-		},
 	}
 }

@@ -59,11 +59,7 @@ func parseCondition(text string) (*v1.PodCondition, error) {
 
 // setCondition asks the pod's monitor, and waits until the pod has the condition.
 func (a *app) setCondition(ctx context.Context, namespace, name string, want *v1.PodCondition) error {
-	store, err := a.store()
-	if err != nil {
-		return err
-	}
-	f, err := findPod(store, namespace, name)
+	store, f, err := a.pod(namespace, name)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func debugCommand(a *app) *cli.Command {
 			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Destination: &o.name, Usage: "`NAME` of the new container; one is made up where left out"},
 			&cli.StringFlag{Name: "pull", Destination: &o.pull, Value: string(v1.PullIfNotPresent), Usage: "`POLICY`: Always, IfNotPresent or Never"},
 			&cli.StringSliceFlag{Name: "env", Destination: &o.env, Usage: "`NAME=VALUE` for its environment"},
-			&cli.StringSliceFlag{Name: "insecure", Destination: &o.insecure, Usage: "registry `HOST` that may speak plain http"},
+			insecureFlag(&o.insecure),
 			&cli.BoolFlag{Name: "stdin", Aliases: []string{"i"}, Destination: &o.stdin, Usage: "pass standard input, and stay until it ends"},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Destination: &o.tty, Usage: "give it a terminal"},
 		},
@@ -49,11 +49,7 @@ func debugCommand(a *app) *cli.Command {
 			if !c.Args().Present() || o.image == "" {
 				return usagef("debug needs a pod and an image: podrun debug POD --image busybox")
 			}
-			store, err := a.store()
-			if err != nil {
-				return err
-			}
-			f, err := findPod(store, o.namespace, c.Args().First())
+			store, f, err := a.pod(o.namespace, c.Args().First())
 			if err != nil {
 				return err
 			}

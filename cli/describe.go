@@ -16,16 +16,12 @@ import (
 )
 
 func describeCommand(a *app) *cli.Command {
-	var namespace string
-	var all bool
+	var of scope
 	return &cli.Command{
 		Name:      "describe",
 		Usage:     "show pods with their containers, volumes and events",
 		ArgsUsage: "[POD...]",
-		Flags: []cli.Flag{
-			namespaceFlag(&namespace),
-			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Destination: &all, Usage: "of all namespaces"},
-		},
+		Flags:     of.flags(),
 		Action: func(c *cli.Context) error {
 			store, err := a.store()
 			if err != nil {
@@ -35,7 +31,7 @@ func describeCommand(a *app) *cli.Command {
 			if len(names) > 1 && (names[0] == "pod" || names[0] == "pods") { // as with kubectl; alone it is a name
 				names = names[1:]
 			}
-			pods, unread := listPods(store, namespace, all, names)
+			pods, unread := listPods(store, of, names)
 			for i, p := range pods {
 				events, err := eventsOf(store, []*v1.Pod{p})
 				if err != nil {

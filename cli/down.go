@@ -21,12 +21,10 @@ import (
 )
 
 type downOptions struct {
-	namespace string
-	all       bool
-	grace     int64
-	force     bool
-	volumes   bool
-	files     cli.StringSlice
+	ending
+	force   bool
+	volumes bool
+	files   cli.StringSlice
 }
 
 func downCommand(a *app) *cli.Command {
@@ -35,32 +33,21 @@ func downCommand(a *app) *cli.Command {
 		Name:      "down",
 		Usage:     "end pods and remove all that was made for them; of manifests also what is kept",
 		ArgsUsage: "FILE...|POD...",
-		Flags: []cli.Flag{
-			namespaceFlag(&o.namespace),
+		Flags: append(o.flags(),
 			filesFlag(&o.files),
-			&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "all pods of all namespaces"},
-			&cli.Int64Flag{Name: "grace-period", Value: -1, Destination: &o.grace, Usage: "`SECONDS` for preStop hooks and the stop signal before SIGKILL, 0 at once; the pod's own where left out"},
 			&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "kill at once, and end a pod whose monitor does not answer"},
 			&cli.BoolFlag{Name: "volumes", Destination: &o.volumes, Usage: "also remove the named volumes that the pods use, and their data"},
-		},
+		),
 		Action: func(c *cli.Context) error {
 			targets := named(c, &o.files)
-			switch named := len(targets) > 0; {
-			case named && o.all:
-				return usagef("--all means every pod: leave out the names, or --all")
-			case o.all && namespaceGiven(c):
-				return usagef("--all means the pods of all namespaces: leave out -n, or name the pods")
-			case !named && !o.all:
-				return usagef("down needs pods or manifests, or --all")
-			}
-			if o.grace < -1 {
-				return usagef("--grace-period %d: want a number of seconds from 0", o.grace)
+			if err := o.check(c, len(targets) > 0, "pods or manifests"); err != nil {
+				return err
 			}
 			store, err := a.store()
 			if err != nil {
 				return err
 			}
-			d := down{app: a, options: &o, store: store}
+			d := &down{app: a, options: &o, store: store}
 			refs, err := d.targets(c.Context, targets, c.IsSet("namespace"))
 			if err != nil {
 				return err
@@ -75,6 +62,7 @@ type down struct {
 	options *downOptions
 	store   *state.Store
 	objects []state.Object // of the given manifests
+	found   sync.Mutex     // guards claims
 	claims  []claimRef     // of the given manifests and pods
 	missing []error        // of pods that were named and are not there
 }
@@ -94,7 +82,7 @@ func (d *down) targets(ctx context.Context, args []string, namespaceSet bool) ([
 		if looksLikeFile(arg) && (!asPrinted || absent == nil) {
 			files = append(files, arg)
 		} else {
-			names = append(names, strings.TrimPrefix(strings.TrimPrefix(arg, "pods/"), "pod/"))
+			names = append(names, arg)
 		}
 	}
 	var wanted []state.Ref
@@ -113,11 +101,7 @@ func (d *down) targets(ctx context.Context, args []string, namespaceSet bool) ([
 	}
 	ofFiles := len(wanted)
 	for _, n := range names {
-		ref := state.Ref{Namespace: d.options.namespace, Name: n}
-		if namespace, name, both := strings.Cut(n, "/"); both { // as podrun prints it
-			ref = state.Ref{Namespace: namespace, Name: name}
-		}
-		wanted = append(wanted, ref)
+		wanted = append(wanted, podNamed(d.options.namespace, n))
 	}
 	return d.existing(wanted, ofFiles)
 }
@@ -148,33 +132,21 @@ func (d *down) existing(wanted []state.Ref, ofFiles int) ([]state.Ref, error) {
 
 // run takes all pods down at once.
 func (d *down) run(ctx context.Context, refs []state.Ref) error {
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	var errs []error
-	for _, ref := range refs {
-		all.Go(func() {
-			err := d.one(ctx, ref, &mu)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, fmt.Errorf("take pod %s/%s down: %w", ref.Namespace, ref.Name, err))
-				return
-			}
-			d.printf("pod/%s removed\n", displayRef(ref))
-		})
+	err := eachPod(refs, unlimited, func(ref state.Ref) error {
+		if err := d.one(ctx, ref); err != nil {
+			return fmt.Errorf("take pod %s/%s down: %w", ref.Namespace, ref.Name, err)
+		}
+		d.printf("pod/%s removed\n", displayRef(ref))
+		return nil
+	})
+	missing := errors.Join(d.missing...)
+	if err := errors.Join(err, monitor.Sweep(d.store)); err != nil {
+		return errors.Join(err, missing)
 	}
-	all.Wait()
-	if err := monitor.Sweep(d.store); err != nil {
-		errs = append(errs, err)
-	}
-	errs = append(errs, d.missing...)
-	if len(errs) > len(d.missing) {
-		return errors.Join(errs...)
-	}
-	return errors.Join(d.removeObjects(ctx), d.removeClaims(), errors.Join(errs...))
+	return errors.Join(d.removeObjects(ctx), d.removeClaims(), missing)
 }
 
-func (d *down) one(ctx context.Context, ref state.Ref, mu *sync.Mutex) error {
+func (d *down) one(ctx context.Context, ref state.Ref) error {
 	f, err := monitor.Find(d.store, ref)
 	if err != nil {
 		if !d.options.force {
@@ -183,18 +155,14 @@ func (d *down) one(ctx context.Context, ref state.Ref, mu *sync.Mutex) error {
 		return d.tearDown(ref, nil)
 	}
 	if f.Record != nil {
-		mu.Lock()
+		d.found.Lock()
 		d.claims = append(d.claims, claimsOf(f.Record)...)
-		mu.Unlock()
+		d.found.Unlock()
 	}
 	if d.options.force {
 		return d.removeNow(ctx, f)
 	}
-	var grace *int64
-	if d.options.grace >= 0 {
-		grace = &d.options.grace
-	}
-	return d.remove(ctx, f, grace)
+	return d.remove(ctx, f, d.options.gracePeriod())
 }
 
 // removeClaims removes the data of claims that no pod uses any more, and with it

@@ -81,7 +81,7 @@ func TestDownTargets(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var notes bytes.Buffer
-			o := &downOptions{namespace: test.namespace, all: test.all}
+			o := &downOptions{ending: ending{namespace: test.namespace, all: test.all}}
 			if o.namespace == "" {
 				o.namespace = "default"
 			}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -20,18 +19,16 @@ import (
 )
 
 func eventsCommand(a *app) *cli.Command {
-	var namespace, output, types string
-	var all bool
+	var of scope
+	var output, types string
 	return &cli.Command{
 		Name:      "events",
 		Usage:     "list what has happened to pods",
 		ArgsUsage: "[POD...]",
-		Flags: []cli.Flag{
-			namespaceFlag(&namespace),
-			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Destination: &all, Usage: "of all namespaces"},
+		Flags: append(of.flags(),
 			&cli.StringFlag{Name: "types", Destination: &types, Usage: "only those of `TYPE`: Normal, Warning"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &output, Usage: "`FORMAT`: json or yaml"},
-		},
+			outputFlag(&output, "json", "yaml"),
+		),
 		Action: func(c *cli.Context) error {
 			wanted, err := eventTypes(types)
 			if err != nil {
@@ -41,7 +38,7 @@ func eventsCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			pods, unread := listPods(store, namespace, all, c.Args().Slice())
+			pods, unread := listPods(store, of, c.Args().Slice())
 			if len(pods) == 0 && unread != nil {
 				return unread
 			}
@@ -51,10 +48,10 @@ func eventsCommand(a *app) *cli.Command {
 			}
 			events = slices.DeleteFunc(events, func(e v1.Event) bool { return !slices.Contains(wanted, e.Type) })
 			if len(events) == 0 && output == "" {
-				a.noteNone(namespace, all)
+				a.noteNone(of)
 				return unread
 			}
-			return errors.Join(a.printEvents(events, output, all), unread)
+			return errors.Join(a.printEvents(events, output, of.all), unread)
 		},
 	}
 }
@@ -109,31 +106,18 @@ func apiEvent(p *v1.Pod, e pod.Event) v1.Event {
 }
 
 func (a *app) printEvents(events []v1.Event, output string, withNamespace bool) error {
-	switch output {
-	case "json", "yaml":
+	if output != "" {
 		list := v1.EventList{TypeMeta: metav1.TypeMeta{Kind: "EventList", APIVersion: "v1"}, Items: events}
 		if list.Items == nil {
 			list.Items = []v1.Event{}
 		}
 		return a.encode(list, output)
-	case "":
-	default:
-		return usagef("-o %q: want json or yaml", output)
 	}
-	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 8, 3, ' ', 0)
-	head := []string{"LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"}
-	if withNamespace {
-		head = append([]string{"NAMESPACE"}, head...)
-	}
-	fmt.Fprintln(w, strings.Join(head, "\t"))
+	t := newTable(a.Out, withNamespace, "LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE")
 	for _, e := range events {
-		cells := []string{lastSeen(&e, time.Now()), e.Type, e.Reason, "Pod/" + e.InvolvedObject.Name, printable(e.Message)}
-		if withNamespace {
-			cells = append([]string{e.Namespace}, cells...)
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		t.row(e.Namespace, lastSeen(&e, time.Now()), e.Type, e.Reason, "Pod/"+e.InvolvedObject.Name, printable(e.Message))
 	}
-	return w.Flush()
+	return t.Flush()
 }
 
 // lastSeen is how long ago the event was, and how often since when.

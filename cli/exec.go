@@ -26,7 +26,7 @@ func execCommand(a *app) *cli.Command {
 		ArgsUsage: "POD -- COMMAND [ARG...]",
 		Flags: []cli.Flag{
 			namespaceFlag(&namespace),
-			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Destination: &container, Usage: "`NAME` of the container; the first where left out"},
+			containerFlag(&container),
 			&cli.BoolFlag{Name: "stdin", Aliases: []string{"i"}, Destination: &stdin, Usage: "pass standard input"},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Destination: &tty, Usage: "give the command a terminal"},
 		},
@@ -40,12 +40,7 @@ func execCommand(a *app) *cli.Command {
 				return err
 			}
 			x := execution{app: a, container: target, stdin: stdin, args: c.Args().Tail()}
-			// As kubectl: a terminal needs one on this side too.
-			if tty && (!stdin || a.In == nil || !term.IsTerminal(int(a.In.Fd()))) {
-				a.notef("Unable to use a TTY - input is not a terminal or the right kind of file\n")
-				tty = false
-			}
-			if tty {
+			if tty && a.offersTerminal(stdin) {
 				return x.withTerminal()
 			}
 			return x.withPipes()
@@ -53,13 +48,19 @@ func execCommand(a *app) *cli.Command {
 	}
 }
 
+// offersTerminal: as with kubectl a terminal in a container needs one on this side,
+// too. It says so where there is none.
+func (a *app) offersTerminal(stdin bool) bool {
+	if stdin && a.In != nil && term.IsTerminal(int(a.In.Fd())) {
+		return true
+	}
+	a.notef("Unable to use a TTY - input is not a terminal or the right kind of file\n")
+	return false
+}
+
 // running finds a container that runs.
 func (a *app) running(namespace, pod, name string) (*runtime.Container, error) {
-	s, err := a.store()
-	if err != nil {
-		return nil, err
-	}
-	f, err := findPod(s, namespace, pod)
+	s, f, err := a.pod(namespace, pod)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,8 +16,9 @@ import (
 )
 
 type getOptions struct {
-	namespace, output string
-	all, values       bool
+	scope
+	output string
+	values bool
 }
 
 func getCommand(a *app) *cli.Command {
@@ -29,18 +29,13 @@ func getCommand(a *app) *cli.Command {
 		ArgsUsage: "configmap|secret|pvc|pod [NAME...]",
 		Description: "The values of Secrets are left out: 'podrun get secret NAME -o yaml --show-values' prints them.\n" +
 			"The kinds are named as in kubectl: configmap or cm, secret, persistentvolumeclaim or pvc, pod or po.",
-		Flags: []cli.Flag{
-			namespaceFlag(&o.namespace),
-			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Destination: &o.all, Usage: "of all namespaces"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &o.output, Usage: "`FORMAT`: wide, json, yaml or name"},
+		Flags: append(o.flags(),
+			outputFlag(&o.output, "wide", "json", "yaml", "name"),
 			&cli.BoolFlag{Name: "show-values", Destination: &o.values, Usage: "with -o json or yaml: Secrets with their values"},
-		},
+		),
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
 				return usagef("get needs a kind: configmap, secret, pvc or pod")
-			}
-			if !slices.Contains([]string{"", "wide", "json", "yaml", "name"}, o.output) {
-				return usagef("-o %q: want wide, json, yaml or name", o.output)
 			}
 			store, err := a.store()
 			if err != nil {
@@ -48,15 +43,7 @@ func getCommand(a *app) *cli.Command {
 			}
 			kind, names := splitKind(c.Args().Slice())
 			if slices.Contains([]string{"pod", "pods", "po"}, kind) {
-				pods, unread := listPods(store, o.namespace, o.all, names)
-				if len(pods) == 0 && unread != nil {
-					return unread
-				}
-				if len(pods) == 0 && slices.Contains([]string{"", "wide"}, o.output) {
-					a.noteNone(o.namespace, o.all)
-					return nil
-				}
-				return errors.Join(a.printPods(pods, podsOutput{format: o.output, withNamespace: o.all, single: len(names) == 1}), unread)
+				return a.showPods(store, o.scope, podsOutput{format: o.output, names: names, selector: anyPod})
 			}
 			g := getter{app: a, options: &o, store: store}
 			if g.kind = keptKindOf(kind); g.kind == nil {
@@ -142,7 +129,7 @@ func (g *getter) run(names []string) error {
 		return unread
 	}
 	if len(objects) == 0 && unread == nil {
-		g.noteNone(g.options.namespace, g.options.all)
+		g.noteNone(g.options.scope)
 	}
 	if len(objects) == 0 {
 		return unread
@@ -157,12 +144,8 @@ func (g *getter) find(names []string) ([]state.Object, error) {
 		refs = append(refs, state.Ref{Namespace: g.options.namespace, Name: n})
 	}
 	if len(names) == 0 {
-		namespace := g.options.namespace
-		if g.options.all {
-			namespace = ""
-		}
 		var err error
-		if refs, err = g.store.ObjectNames(namespace, g.kind.empty()); err != nil {
+		if refs, err = g.store.ObjectNames(g.options.within(), g.kind.empty()); err != nil {
 			return nil, err
 		}
 	}
@@ -186,23 +169,15 @@ func (g *getter) find(names []string) ([]state.Object, error) {
 }
 
 func (g *getter) table(objects []state.Object) error {
-	w := tabwriter.NewWriter(visibleWriter{g.Out}, 0, 8, 3, ' ', 0)
 	head := g.kind.head
 	if g.options.output == "wide" {
 		head = slices.Concat(head, g.kind.wide)
 	}
-	if g.options.all {
-		head = append([]string{"NAMESPACE"}, head...)
-	}
-	fmt.Fprintln(w, strings.Join(head, "\t"))
+	t := newTable(g.Out, g.options.all, head...)
 	for _, o := range objects {
-		cells := g.kind.cells(g, o)
-		if g.options.all {
-			cells = append([]string{o.GetNamespace()}, cells...)
-		}
-		fmt.Fprintln(w, strings.Join(cells[:len(head)], "\t"))
+		t.row(o.GetNamespace(), g.kind.cells(g, o)[:len(head)]...)
 	}
-	return w.Flush()
+	return t.Flush()
 }
 
 func ageOf(o state.Object) string { return age(o.GetCreationTimestamp().Time, time.Now()) }

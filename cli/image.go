@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -50,7 +49,7 @@ func imagePullCommand(a *app) *cli.Command {
 		Usage:     "download images from their registries",
 		ArgsUsage: "REFERENCE...",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "insecure", Destination: &insecure, Usage: "registry `HOST` that may speak plain http, or have a certificate that is not trusted"},
+			insecureFlag(&insecure),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &quiet, Usage: "print errors only"},
 			// How a monitor hands on what imagePullSecrets say.
 			&cli.BoolFlag{Name: "credentials-from-stdin", Destination: &credentials, Hidden: true},
@@ -170,13 +169,8 @@ func imageListCommand(a *app) *cli.Command {
 		Name:    "ls",
 		Aliases: []string{"list"},
 		Usage:   "list images",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &format, Usage: "`FORMAT`: json"},
-		},
+		Flags:   []cli.Flag{outputFlag(&format, "json")},
 		Action: func(*cli.Context) error {
-			if format != "" && format != "json" {
-				return usagef("--output %q: want json", format)
-			}
 			images, err := a.imageStore()
 			if err != nil {
 				return err
@@ -204,8 +198,7 @@ func (a *app) printImagesJSON(list []*image.Image) error {
 const shortID = 12
 
 func (a *app) printImages(list []*image.Image) error {
-	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "REPOSITORY\tTAG\tIMAGE-ID\tCREATED\tSIZE")
+	t := newTable(a.Out, false, "REPOSITORY", "TAG", "IMAGE-ID", "CREATED", "SIZE")
 	for _, img := range list {
 		repository, tag := image.Split(img.Reference)
 		if repository == "" {
@@ -219,9 +212,9 @@ func (a *app) printImages(list []*image.Image) error {
 			created = duration.HumanDuration(time.Since(img.Created)) + " ago"
 		}
 		id := strings.TrimPrefix(img.ID, "sha256:")
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", repository, tag, id[:shortID], created, humanSize(img.Size))
+		t.row("", repository, tag, id[:shortID], created, humanSize(img.Size))
 	}
-	return w.Flush()
+	return t.Flush()
 }
 
 func imageRemoveCommand(a *app) *cli.Command {
@@ -234,18 +227,14 @@ func imageRemoveCommand(a *app) *cli.Command {
 			if !c.Args().Present() {
 				return usagef("image rm needs a REFERENCE or an image ID; 'podrun image ls' lists them")
 			}
-			store, err := a.store()
-			if err != nil {
-				return err
-			}
-			images, err := image.Open(store.ImageDir())
+			images, users, err := a.usedImages()
 			if err != nil {
 				return err
 			}
 			var failures []error
 			for _, ref := range c.Args().Slice() {
 				err := images.Remove(c.Context, ref, func(id string) (string, error) {
-					pods, err := imageUsers(store, images)()
+					pods, err := users()
 					return pods[id], err
 				})
 				if err == nil {

@@ -20,26 +20,19 @@ func imageCheckCommand(a *app) *cli.Command {
 			"What a pod uses stays as it is until the pod is down.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "repair", Destination: &repair, Usage: "pull again what is damaged, or remove it"},
-			&cli.StringSliceFlag{Name: "insecure", Destination: &insecure, Usage: "registry `HOST` that may speak plain http, or have a certificate that is not trusted"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &format, Usage: "`FORMAT`: json"},
+			insecureFlag(&insecure),
+			outputFlag(&format, "json"),
 		},
 		Action: func(c *cli.Context) error {
-			if format != "" && format != "json" {
-				return usagef("--output %q: want json", format)
-			}
-			store, err := a.store()
-			if err != nil {
-				return err
-			}
-			images, err := image.Open(store.ImageDir())
+			images, users, err := a.usedImages()
 			if err != nil {
 				return err
 			}
 			var report *image.Report
 			if repair {
-				report, err = images.Repair(c.Context, imageUsers(store, images), image.PullOptions{Insecure: insecure.Value()})
+				report, err = images.Repair(c.Context, users, image.PullOptions{Insecure: insecure.Value()})
 			} else {
-				report, err = images.Check(c.Context, imageUsers(store, images))
+				report, err = images.Check(c.Context, users)
 			}
 			if err != nil {
 				return fmt.Errorf("check images: %w", err)

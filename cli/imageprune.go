@@ -19,15 +19,11 @@ func imagePruneCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Destination: &all, Usage: "also remove images that have a name"},
 		},
 		Action: func(c *cli.Context) error {
-			store, err := a.store()
+			images, users, err := a.usedImages()
 			if err != nil {
 				return err
 			}
-			images, err := image.Open(store.ImageDir())
-			if err != nil {
-				return err
-			}
-			freed, gone, err := images.Prune(c.Context, all, imageUsers(store, images))
+			freed, gone, err := images.Prune(c.Context, all, users)
 			for _, name := range gone {
 				a.printf("%s removed\n", name)
 			}

@@ -11,6 +11,16 @@ import (
 	"podrun/state"
 )
 
+// usedImages opens the images, beside those who use them.
+func (a *app) usedImages() (*image.Store, image.Users, error) {
+	store, err := a.store()
+	if err != nil {
+		return nil, nil, err
+	}
+	images, err := image.Open(store.ImageDir())
+	return images, imageUsers(store, images), err
+}
+
 // imageUsers finds the images that pods use: those of their containers, running or
 // to be started again, and of their volumes.
 func imageUsers(store *state.Store, images *image.Store) image.Users {

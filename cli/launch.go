@@ -168,29 +168,22 @@ func mayFinish(p *v1.Pod) bool {
 
 func (l *launch) running(line *line) error {
 	line.clear()
-	switch {
-	case l.change != nil:
-		l.printf("pod/%s configured\n", l.name())
-	case l.kept:
-		l.printf("pod/%s unchanged (%s)\n", l.name(), l.status.Phase)
-	default:
-		l.printf("pod/%s running\n", l.name())
-	}
+	l.tell("running")
 	for _, gate := range shutGates(l.record.Pod, l.status) {
 		l.notef("pod/%s is not ready: readiness gate %q is opened by 'podrun condition %s %s=True'\n", l.name(), gate, l.target(), gate)
 	}
 	return nil
 }
 
-func (l *launch) completed() {
+// tell says what has become of the pod: of a new one, how far it has come.
+func (l *launch) tell(word string) {
 	switch {
 	case l.change != nil:
-		l.printf("pod/%s configured\n", l.name())
+		word = "configured"
 	case l.kept:
-		l.printf("pod/%s unchanged (%s)\n", l.name(), l.status.Phase)
-	default:
-		l.printf("pod/%s completed\n", l.name())
+		word = fmt.Sprintf("unchanged (%s)", l.status.Phase)
 	}
+	l.printf("pod/%s %s\n", l.name(), word)
 }
 
 // lastLook is for a time so short that no update has come in it: the pod may be
@@ -241,7 +234,7 @@ func (l *launch) take(u monitor.Update, line *line) (verdict, error) {
 	switch v {
 	case finished:
 		line.clear()
-		l.completed()
+		l.tell("completed")
 	case failed:
 		line.clear()
 		if l.takenDown() {

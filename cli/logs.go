@@ -36,7 +36,7 @@ func logsCommand(a *app) *cli.Command {
 		ArgsUsage: "POD",
 		Flags: []cli.Flag{
 			namespaceFlag(&o.namespace),
-			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Destination: &o.container, Usage: "`NAME` of the container; the first where left out"},
+			containerFlag(&o.container),
 			&cli.BoolFlag{Name: "all-containers", Destination: &o.all, Usage: "of all containers, init containers first"},
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Destination: &o.follow, Usage: "go on with what is printed from now on, restarts included, until the container has ended for good"},
 			&cli.BoolFlag{Name: "previous", Aliases: []string{"p"}, Destination: &o.previous, Usage: "of the container before its last restart"},
@@ -49,11 +49,7 @@ func logsCommand(a *app) *cli.Command {
 			if err := o.check(c); err != nil {
 				return err
 			}
-			store, err := a.store()
-			if err != nil {
-				return err
-			}
-			f, err := findPod(store, o.namespace, c.Args().First())
+			store, f, err := a.pod(o.namespace, c.Args().First())
 			if err != nil {
 				return err
 			}

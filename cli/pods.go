@@ -7,20 +7,59 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/monitor"
 	"podrun/state"
 )
 
-// findPod looks a pod up by the name that a user gave; pod/NAME is as good.
-func findPod(s *state.Store, namespace, name string) (*monitor.Found, error) {
+// podNamed is the pod that a user means: by its name, or as podrun prints it, with
+// pod/ or the namespace before it.
+func podNamed(namespace, name string) state.Ref {
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "pods/"), "pod/")
-	f, err := monitor.FindByName(s, namespace, name)
+	if other, rest, both := strings.Cut(name, "/"); both {
+		namespace, name = other, rest
+	}
+	return state.Ref{Namespace: namespace, Name: name}
+}
+
+// findPod looks a pod up by the name that a user gave.
+func findPod(s *state.Store, namespace, name string) (*monitor.Found, error) {
+	ref := podNamed(namespace, name)
+	f, err := monitor.FindByName(s, ref.Namespace, ref.Name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, noPod(namespace, name)
+		return nil, noPod(ref.Namespace, ref.Name)
 	}
 	return f, err
+}
+
+// pod is findPod for a command about one.
+func (a *app) pod(namespace, name string) (*state.Store, *monitor.Found, error) {
+	s, err := a.store()
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := findPod(s, namespace, name)
+	return s, f, err
+}
+
+// unlimited is the limit of eachPod for what is mostly waiting.
+const unlimited = -1
+
+// eachPod does something with all pods at once, or so many at a time.
+func eachPod(refs []state.Ref, limit int, do func(state.Ref) error) error {
+	errs := make([]error, len(refs))
+	var all errgroup.Group
+	all.SetLimit(limit)
+	for i, ref := range refs {
+		all.Go(func() error {
+			errs[i] = do(ref)
+			return nil
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 func noPod(namespace, name string) error {

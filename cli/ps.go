@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -20,18 +19,16 @@ import (
 )
 
 func psCommand(a *app) *cli.Command {
-	var namespace, output, selected string
-	var all bool
+	var of scope
+	var output, selected string
 	return &cli.Command{
 		Name:      "ps",
 		Usage:     "list pods",
 		ArgsUsage: "[POD...]",
-		Flags: []cli.Flag{
-			namespaceFlag(&namespace),
-			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Destination: &all, Usage: "of all namespaces"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &output, Usage: "`FORMAT`: wide, json, yaml or name"},
+		Flags: append(of.flags(),
+			outputFlag(&output, "wide", "json", "yaml", "name"),
 			&cli.StringFlag{Name: "selector", Aliases: []string{"l"}, Destination: &selected, Usage: "only pods whose labels match `SELECTOR`, such as app=web,tier!=db"},
-		},
+		),
 		Action: func(c *cli.Context) error {
 			selector, err := selectLabels(selected)
 			if err != nil {
@@ -41,24 +38,56 @@ func psCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			pods, unread := listPods(store, namespace, all, c.Args().Slice())
-			if len(pods) == 0 && unread != nil {
-				return unread
-			}
-			pods = slices.DeleteFunc(pods, func(p *v1.Pod) bool { return !selector(p) })
-			if len(pods) == 0 && slices.Contains([]string{"", "wide"}, output) {
-				a.noteNone(namespace, all)
-				return nil
-			}
-			return errors.Join(a.printPods(pods, podsOutput{format: output, withNamespace: all, single: c.NArg() == 1}), unread)
+			return a.showPods(store, of, podsOutput{format: output, names: c.Args().Slice(), selector: selector})
 		},
 	}
 }
 
+// podsOutput is which pods are shown of those there are, and how.
+type podsOutput struct {
+	format   string
+	names    []string // none: all
+	selector func(*v1.Pod) bool
+}
+
+// showPods prints the pods of a scope.
+func (a *app) showPods(s *state.Store, of scope, o podsOutput) error {
+	pods, unread := listPods(s, of, o.names)
+	if len(pods) == 0 && unread != nil {
+		return unread
+	}
+	pods = slices.DeleteFunc(pods, func(p *v1.Pod) bool { return !o.selector(p) })
+	return errors.Join(a.printPods(pods, of, o), unread)
+}
+
+func (a *app) printPods(pods []*v1.Pod, of scope, o podsOutput) error {
+	switch o.format {
+	case "json", "yaml":
+		var items []any
+		for _, p := range pods {
+			items = append(items, p)
+		}
+		return a.encodeItems(items, len(o.names) == 1, o.format)
+	case "name":
+		for _, p := range pods {
+			a.printf("pod/%s\n", p.Name)
+		}
+		return nil
+	}
+	if len(pods) == 0 {
+		a.noteNone(of)
+		return nil
+	}
+	return printTable(a.Out, pods, tableOptions{namespace: of.all, wide: o.format == "wide", now: time.Now()})
+}
+
+// anyPod is the selector of all.
+func anyPod(*v1.Pod) bool { return true }
+
 // selectLabels tells which pods a selector in the API's words means.
 func selectLabels(text string) (func(*v1.Pod) bool, error) {
 	if text == "" {
-		return func(*v1.Pod) bool { return true }, nil
+		return anyPod, nil
 	}
 	selector, err := labels.Parse(text)
 	if err != nil {
@@ -67,17 +96,14 @@ func selectLabels(text string) (func(*v1.Pod) bool, error) {
 	return func(p *v1.Pod) bool { return selector.Matches(labels.Set(p.Labels)) }, nil
 }
 
-// listPods reads the pods of a namespace, or of all, or those that are named. The
-// error is of those that cannot be read.
-func listPods(s *state.Store, namespace string, all bool, names []string) ([]*v1.Pod, error) {
-	if all {
-		namespace = ""
-	}
+// listPods reads the pods of a scope, or those that are named. The error is of those
+// that cannot be read.
+func listPods(s *state.Store, of scope, names []string) ([]*v1.Pod, error) {
 	var pods []*v1.Pod
 	var unread []error
 	if len(names) > 0 {
 		for _, n := range names {
-			f, err := findPod(s, namespace, n)
+			f, err := findPod(s, of.within(), n)
 			if err != nil {
 				unread = append(unread, err)
 				continue
@@ -86,7 +112,7 @@ func listPods(s *state.Store, namespace string, all bool, names []string) ([]*v1
 		}
 		return pods, errors.Join(unread...)
 	}
-	refs, err := s.Names(namespace)
+	refs, err := s.Names(of.within())
 	if err != nil {
 		return nil, err
 	}
@@ -105,37 +131,12 @@ func listPods(s *state.Store, namespace string, all bool, names []string) ([]*v1
 }
 
 // noteNone says that a list is empty, as kubectl does.
-func (a *app) noteNone(namespace string, all bool) {
-	if all {
+func (a *app) noteNone(of scope) {
+	if of.all {
 		a.notef("No resources found\n")
 		return
 	}
-	a.notef("No resources found in %s namespace.\n", namespace)
-}
-
-type podsOutput struct {
-	format        string
-	withNamespace bool
-	single        bool // one pod was named
-}
-
-func (a *app) printPods(pods []*v1.Pod, o podsOutput) error {
-	switch o.format {
-	case "json", "yaml":
-		var items []any
-		for _, p := range pods {
-			items = append(items, p)
-		}
-		return a.encodeItems(items, o.single, o.format)
-	case "name":
-		for _, p := range pods {
-			a.printf("pod/%s\n", p.Name)
-		}
-		return nil
-	case "", "wide":
-		return printTable(a.Out, pods, tableOptions{namespace: o.withNamespace, wide: o.format == "wide", now: time.Now()})
-	}
-	return usagef("-o %q: want wide, json, yaml or name", o.format)
+	a.notef("No resources found in %s namespace.\n", of.namespace)
 }
 
 // encodeItems prints the one object that was asked for as itself, and all else as
@@ -173,28 +174,20 @@ type tableOptions struct {
 
 // printTable prints pods as `kubectl get pods` does, with the address.
 func printTable(out io.Writer, pods []*v1.Pod, o tableOptions) error {
-	w := tabwriter.NewWriter(visibleWriter{out}, 0, 8, 3, ' ', 0)
-	row := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
 	head := []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP"}
-	if o.namespace {
-		head = append([]string{"NAMESPACE"}, head...)
-	}
 	if o.wide {
 		head = append(head, "CONTAINERS", "IMAGES", "UID")
 	}
-	row(head...)
+	t := newTable(out, o.namespace, head...)
 	for _, p := range pods {
 		cells := podCells(p, o.now)
-		if o.namespace {
-			cells = append([]string{p.Namespace}, cells...)
-		}
 		if o.wide {
 			names, images := containersOf(p)
 			cells = append(cells, names, images, string(p.UID))
 		}
-		row(cells...)
+		t.row(p.Namespace, cells...)
 	}
-	return w.Flush()
+	return t.Flush()
 }
 
 func containersOf(p *v1.Pod) (names, images string) {

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/monitor"
@@ -58,10 +55,7 @@ func namedPods(s *state.Store, namespace string, names []string) ([]state.Ref, e
 	var refs []state.Ref
 	var missing []error
 	for _, name := range names {
-		ref := state.Ref{Namespace: namespace, Name: strings.TrimPrefix(strings.TrimPrefix(name, "pods/"), "pod/")}
-		if ns, n, both := strings.Cut(ref.Name, "/"); both { // as podrun prints it
-			ref.Namespace, ref.Name = ns, n
-		}
+		ref := podNamed(namespace, name)
 		var err error
 		if ref.UID, err = s.Lookup(ref.Namespace, ref.Name); err != nil {
 			missing = append(missing, noPod(ref.Namespace, ref.Name))
@@ -75,15 +69,8 @@ func namedPods(s *state.Store, namespace string, names []string) ([]state.Ref, e
 // resume is one run of the command.
 type resume struct {
 	*app
-	store  *state.Store
-	named  bool // by the user: then of each there is something to say
-	saying sync.Mutex
-}
-
-func (r *resume) say(format string, args ...any) {
-	r.saying.Lock()
-	defer r.saying.Unlock()
-	r.printf(format, args...)
+	store *state.Store
+	named bool // by the user: then of each there is something to say
 }
 
 // resumesPerProcessor bounds how many pods come up at once: after a boot there is
@@ -91,19 +78,12 @@ func (r *resume) say(format string, args ...any) {
 const resumesPerProcessor = 4
 
 func (r *resume) run(ctx context.Context, refs []state.Ref) error {
-	errs := make([]error, len(refs))
-	var g errgroup.Group
-	g.SetLimit(resumesPerProcessor * runtime.NumCPU())
-	for i, ref := range refs {
-		g.Go(func() error {
-			if err := r.one(ctx, ref); err != nil {
-				errs[i] = fmt.Errorf("resume pod %s: %w", displayRef(ref), err)
-			}
-			return nil
-		})
-	}
-	g.Wait()
-	return errors.Join(errs...)
+	return eachPod(refs, resumesPerProcessor*runtime.NumCPU(), func(ref state.Ref) error {
+		if err := r.one(ctx, ref); err != nil {
+			return fmt.Errorf("resume pod %s: %w", displayRef(ref), err)
+		}
+		return nil
+	})
 }
 
 func (r *resume) one(ctx context.Context, ref state.Ref) error {
@@ -116,7 +96,7 @@ func (r *resume) one(ctx context.Context, ref state.Ref) error {
 		if err := r.remove(ctx, f, nil); err != nil {
 			return err
 		}
-		r.say("pod/%s removed: %s\n", displayRef(ref), whyDoomed(f))
+		r.printf("pod/%s removed: %s\n", displayRef(ref), whyDoomed(f))
 	case f.Lost() && f.Status.EverStarted:
 		return r.relaunch(ctx, f)
 	case f.Lost():
@@ -124,7 +104,7 @@ func (r *resume) one(ctx context.Context, ref state.Ref) error {
 		u := &up{app: r.app, options: &upOptions{timeout: time.Minute}, store: r.store}
 		return (&launch{up: u, record: f.Record, again: true}).run(ctx)
 	case r.named && f.Kept:
-		r.say("pod/%s unchanged (%s)\n", displayRef(ref), f.Pod().Status.Phase)
+		r.printf("pod/%s unchanged (%s)\n", displayRef(ref), f.Pod().Status.Phase)
 	case r.named:
 		return fmt.Errorf("it has ended (%s): 'podrun up --replace' runs it again", f.Pod().Status.Phase)
 	}
@@ -159,10 +139,10 @@ func (r *resume) relaunch(ctx context.Context, f *monitor.Found) error {
 	case ferr != nil:
 		return errors.Join(err, ferr)
 	case now.Status.Ended:
-		r.say("pod/%s ended (%s)\n", displayRef(f.Ref), now.Pod().Status.Phase)
+		r.printf("pod/%s ended (%s)\n", displayRef(f.Ref), now.Pod().Status.Phase)
 		return nil
 	case err == nil:
-		r.say("pod/%s resumed\n", displayRef(f.Ref))
+		r.printf("pod/%s resumed\n", displayRef(f.Ref))
 		return nil
 	}
 	select {

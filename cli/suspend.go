@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,42 +13,24 @@ import (
 )
 
 func suspendCommand(a *app) *cli.Command {
-	var namespace string
-	var all bool
-	var grace int64
+	var o ending
 	return &cli.Command{
 		Name:      "suspend",
 		Usage:     "end pods so that 'podrun resume' starts them again, as for a shutdown",
 		ArgsUsage: "POD...",
 		Description: "Their containers end in order, with preStop hooks and grace period. Record, logs and volumes stay. A pod with\n" +
 			"restartPolicy Never fails for good (Terminated), as under a kubelet whose machine is shut down.",
-		Flags: []cli.Flag{
-			namespaceFlag(&namespace),
-			&cli.BoolFlag{Name: "all", Destination: &all, Usage: "all pods of all namespaces"},
-			&cli.Int64Flag{Name: "grace-period", Value: -1, Destination: &grace, Usage: "`SECONDS` for preStop hooks and the stop signal before SIGKILL, 0 at once; the pod's own where left out"},
-		},
+		Flags: o.flags(),
 		Action: func(c *cli.Context) error {
-			switch named := c.Args().Present(); {
-			case named && all:
-				return usagef("--all means every pod: leave out the names, or --all")
-			case all && namespaceGiven(c):
-				return usagef("--all means the pods of all namespaces: leave out -n, or name the pods")
-			case !named && !all:
-				return usagef("suspend needs pods, or --all")
-			}
-			if grace < -1 {
-				return usagef("--grace-period %d: want a number of seconds from 0", grace)
-			}
-			request := monitor.Request{Suspend: true}
-			if grace >= 0 {
-				request.GracePeriod = &grace
+			if err := o.check(c, c.Args().Present(), "pods"); err != nil {
+				return err
 			}
 			store, err := a.store()
 			if err != nil {
 				return err
 			}
-			refs, err := namedPods(store, namespace, c.Args().Slice())
-			return errors.Join(a.suspend(c.Context, store, refs, request, !all), err)
+			refs, err := namedPods(store, o.namespace, c.Args().Slice())
+			return errors.Join(a.suspend(c.Context, store, refs, monitor.Request{Suspend: true, GracePeriod: o.gracePeriod()}, !o.all), err)
 		},
 	}
 }
@@ -57,24 +38,16 @@ func suspendCommand(a *app) *cli.Command {
 // suspend ends all the pods at once. Of those that the user has named there is
 // something to say each.
 func (a *app) suspend(ctx context.Context, s *state.Store, refs []state.Ref, r monitor.Request, named bool) error {
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	errs := make([]error, len(refs))
-	for i, ref := range refs {
-		all.Go(func() {
-			word, err := a.suspendOne(ctx, s, ref, r, named)
-			if err != nil {
-				errs[i] = fmt.Errorf("suspend pod %s: %w", displayRef(ref), err)
-			}
-			if word != "" {
-				mu.Lock()
-				defer mu.Unlock()
-				a.printf("pod/%s %s\n", displayRef(ref), word)
-			}
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
+	return eachPod(refs, unlimited, func(ref state.Ref) error {
+		word, err := a.suspendOne(ctx, s, ref, r, named)
+		if err != nil {
+			return fmt.Errorf("suspend pod %s: %w", displayRef(ref), err)
+		}
+		if word != "" {
+			a.printf("pod/%s %s\n", displayRef(ref), word)
+		}
+		return nil
+	})
 }
 
 // suspendOne ends a pod and says what has become of it; of one that did not run

@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -61,12 +61,9 @@ func systemCheckCommand(a *app) *cli.Command {
 			"no pod that runs is touched, nor what belongs to another --root.\n\nThe images have a check of their own: 'podrun image check'.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "repair", Destination: &repair, Usage: "mend what can be mended without anybody's decision"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &format, Usage: "`FORMAT`: json"},
+			outputFlag(&format, "json"),
 		},
 		Action: func(*cli.Context) error {
-			if !slices.Contains([]string{"", "json"}, format) {
-				return usagef("-o %q: want json", format)
-			}
 			auditor, err := a.auditor()
 			if err != nil {
 				return err
@@ -144,17 +141,9 @@ func (a *app) printFindings(found []audit.Finding, format string) error {
 		a.printf("nothing to complain of\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "KIND\tWHERE\tWHAT\tREPAIR\tADVICE")
+	t := newTable(a.Out, false, "KIND", "WHERE", "WHAT", "REPAIR", "ADVICE")
 	for _, f := range found {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", f.Kind, printable(f.Where), printable(f.What), dash(f.Repair), dash(printable(f.Advice)))
+		t.row("", string(f.Kind), printable(f.Where), printable(f.What), cmp.Or(f.Repair, "-"), cmp.Or(printable(f.Advice), "-"))
 	}
-	return w.Flush()
-}
-
-func dash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
+	return t.Flush()
 }

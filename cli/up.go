@@ -52,7 +52,7 @@ func upCommand(a *app) *cli.Command {
 			namespaceFlag(&o.namespace),
 			filesFlag(&o.files),
 			&cli.StringFlag{Name: "pull", Destination: &o.pull, Usage: "`POLICY` for all images: Always, IfNotPresent or Never, whatever the manifests say"},
-			&cli.StringSliceFlag{Name: "insecure", Destination: &o.insecure, Usage: "registry `HOST` that may speak plain http"},
+			insecureFlag(&o.insecure),
 			&cli.DurationFlag{Name: "timeout", Value: time.Minute, EnvVars: []string{"PODRUN_TIMEOUT"}, Destination: &o.timeout, Usage: "how long to wait until the pods are ready; they stay"},
 			&cli.BoolFlag{Name: "attach", Destination: &o.attach, Usage: "follow the logs; Ctrl-C takes down the pods that this up has made"},
 			&cli.BoolFlag{Name: "replace", Destination: &o.replace, Usage: "take down pods of the same name first"},

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -144,29 +143,19 @@ func describeVolumes(s *state.Store, list []state.Volume) ([]*namedVolume, error
 }
 
 func volumeListCommand(a *app) *cli.Command {
-	var namespace, format string
-	var all bool
+	var of scope
+	var format string
 	return &cli.Command{
 		Name:    "ls",
 		Aliases: []string{"list"},
 		Usage:   "list named volumes, their size and who uses them",
-		Flags: []cli.Flag{
-			namespaceFlag(&namespace),
-			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Destination: &all, Usage: "of all namespaces"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &format, Usage: "`FORMAT`: json or name"},
-		},
+		Flags:   append(of.flags(), outputFlag(&format, "json", "name")),
 		Action: func(*cli.Context) error {
-			if !slices.Contains([]string{"", "json", "name"}, format) {
-				return usagef("-o %q: want json or name", format)
-			}
 			store, err := a.store()
 			if err != nil {
 				return err
 			}
-			if all {
-				namespace = ""
-			}
-			list, err := store.Volumes(namespace)
+			list, err := store.Volumes(of.within())
 			if err != nil {
 				return err
 			}
@@ -180,21 +169,14 @@ func volumeListCommand(a *app) *cli.Command {
 			if format == "json" {
 				return errors.Join(err, a.printJSON(described))
 			}
-			return errors.Join(err, a.printVolumes(described, all))
+			return errors.Join(err, a.printVolumes(described, of.all))
 		},
 	}
 }
 
 func (a *app) printVolumes(list []*namedVolume, withNamespace bool) error {
-	w := tabwriter.NewWriter(visibleWriter{a.Out}, 0, 0, 3, ' ', 0)
-	if withNamespace {
-		fmt.Fprint(w, "NAMESPACE\t")
-	}
-	fmt.Fprintln(w, "NAME\tSIZE\tREQUESTED\tACCESS\tUSED-BY\tAGE")
+	t := newTable(a.Out, withNamespace, "NAME", "SIZE", "REQUESTED", "ACCESS", "USED-BY", "AGE")
 	for _, n := range list {
-		if withNamespace {
-			fmt.Fprintf(w, "%s\t", n.Namespace)
-		}
 		requested, users := "-", "-"
 		if n.Requested != nil {
 			requested = n.Requested.String()
@@ -203,9 +185,9 @@ func (a *app) printVolumes(list []*namedVolume, withNamespace bool) error {
 			users = strings.Join(n.UsedBy, ",")
 		}
 		modes := cmp.Or(accessModes(n.AccessModes), "-") // none: its claim is gone
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, humanSize(n.Size), requested, modes, users, duration.HumanDuration(time.Since(n.Created)))
+		t.row(n.Namespace, n.Name, humanSize(n.Size), requested, modes, users, duration.HumanDuration(time.Since(n.Created)))
 	}
-	return w.Flush()
+	return t.Flush()
 }
 
 // namedVolumes are the volumes that the arguments name.
@@ -294,25 +276,18 @@ func (a *app) removeVolumes(s *state.Store, list []state.Volume) error {
 }
 
 func volumePruneCommand(a *app) *cli.Command {
-	var namespace string
-	var all, force bool
+	var of scope
+	var force bool
 	return &cli.Command{
 		Name:  "prune",
 		Usage: "remove all named volumes that no pod uses, with their data",
-		Flags: []cli.Flag{
-			namespaceFlag(&namespace),
-			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Destination: &all, Usage: "of all namespaces"},
-			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Destination: &force, Usage: "do not ask"},
-		},
+		Flags: append(of.flags(), &cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Destination: &force, Usage: "do not ask"}),
 		Action: func(*cli.Context) error {
 			store, err := a.store()
 			if err != nil {
 				return err
 			}
-			if all {
-				namespace = ""
-			}
-			unused, err := unusedVolumes(store, namespace)
+			unused, err := unusedVolumes(store, of.within())
 			if err != nil || len(unused) == 0 {
 				return err
 			}

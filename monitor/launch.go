@@ -24,7 +24,7 @@ import (
 // whose monitor goes on by itself. A *state.ClaimedError says that the name is
 // taken. What goes wrong is undone.
 func Launch(s *state.Store, r *state.Record) (_ *sandbox.Pause, err error) {
-	ref := state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}
+	ref := r.Ref()
 	lock, err := keepNew(s, ref.UID)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func Relaunch(s *state.Store, r *state.Record) (*sandbox.Pause, error) {
 			return nil, err
 		}
 	}
-	t, err := NewTeardown(s, state.Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}, r)
+	t, err := NewTeardown(s, r.Ref(), r)
 	if err != nil {
 		return nil, err
 	}

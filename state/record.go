@@ -79,9 +79,14 @@ func (s *stored) decode() (*Record, error) {
 // UID is the pod's uid.
 func (r *Record) UID() string { return string(r.Pod.UID) }
 
+// Ref names the pod.
+func (r *Record) Ref() Ref {
+	return Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()}
+}
+
 // LogPath is the directory of the pod's log files, named as the kubelet names it.
 func (r *Record) LogPath() string {
-	return LogPath(r.LogDir, Ref{Namespace: r.Pod.Namespace, Name: r.Pod.Name, UID: r.UID()})
+	return LogPath(r.LogDir, r.Ref())
 }
 
 // LogPath is the directory below dir of a pod's log files.
