@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 
 	"podrun/pod"
-	"podrun/state"
 )
 
 // The mender of a pod that runs notices what somebody else has removed or changed
@@ -40,22 +37,19 @@ const (
 )
 
 type mender struct {
-	retired  atomic.Bool // the sandbox is going, by the pod's own end
+	*monitor
 	wake     chan struct{}
 	failures map[string]int // how often in a row something could not be mended
-
-	mu     sync.Mutex    // of what writes the record
-	record *state.Record // as it was written last; nil: the monitor's
-	stamp  string        // of its file, when it was last found right
-
-	files    fileWatch
+	watch    fileWatch
 	watching bool              // of the network
 	socket   string            // identity of the control socket's file
 	devices  map[string]uint64 // of mounted volumes, by name
 	groups   int               // directories of the pod's cgroup
 }
 
-func (g *mender) retire() { g.retired.Store(true) }
+func newMender(m *monitor) *mender {
+	return &mender{monitor: m, wake: make(chan struct{}, 1), failures: map[string]int{}, devices: map[string]uint64{}}
+}
 
 // wakeUp asks for a look. It never waits.
 func (g *mender) wakeUp() {
@@ -66,9 +60,7 @@ func (g *mender) wakeUp() {
 }
 
 // keepWhole mends the pod until ctx ends.
-func (m *monitor) keepWhole(ctx context.Context) {
-	g := &m.mender
-	g.wake, g.failures = make(chan struct{}, 1), map[string]int{}
+func (g *mender) keepWhole(ctx context.Context) {
 	next := time.NewTimer(mendDelay)
 	defer next.Stop()
 	select {
@@ -76,14 +68,14 @@ func (m *monitor) keepWhole(ctx context.Context) {
 		return
 	case <-next.C:
 	}
-	m.removeParts()
-	go m.watchMounts(ctx, g.wakeUp)
-	m.watchFiles(ctx)
-	defer g.files.close()
+	g.removeParts()
+	go g.watchMounts(ctx, g.wakeUp)
+	g.watchFiles(ctx)
+	defer g.watch.close()
 	var fight fight
 	for {
 		gap := mendGap
-		if m.look(ctx) {
+		if g.look(ctx) {
 			gap = fight.round(time.Now())
 		}
 		next.Reset(mendPeriod)
@@ -126,59 +118,59 @@ func (f *fight) round(now time.Time) time.Duration {
 
 // look mends what is missing, and tells whether anything was. Nothing is done
 // while the pod is ending, or without pause: both take away what is mended here.
-func (m *monitor) look(ctx context.Context) (mended bool) {
-	if m.settled() != nil {
+func (g *mender) look(ctx context.Context) (mended bool) {
+	if g.settled() != nil {
 		return false // the next start of a container builds again
 	}
-	m.building.Lock()
-	defer m.building.Unlock()
+	g.building.Lock()
+	defer g.building.Unlock()
 	for _, one := range []struct {
 		what string
 		mend func(context.Context) ([]string, error)
 	}{
-		{"the record of the pod", m.mendRecord},
-		{"the run directory of the pod", m.mendRunDir},
-		{"the state of the containers", m.mendContainers},
-		{"the logs of the pod", m.mendLogs},
-		{"the network of the pod", m.mendNetwork},
-		{"the mounts of the pod", m.mendMounts},
-		{"the cgroup of the pod", m.mendCgroup},
+		{"the record of the pod", g.mendRecord},
+		{"the run directory of the pod", g.mendRunDir},
+		{"the state of the containers", g.mendContainers},
+		{"the logs of the pod", g.mendLogs},
+		{"the network of the pod", g.mendNetwork},
+		{"the mounts of the pod", g.mendMounts},
+		{"the cgroup of the pod", g.mendCgroup},
 	} {
-		if m.closed || m.mender.retired.Load() || m.fate.Load() != undecided || os.Getppid() != m.pauseID || ctx.Err() != nil {
+		if g.closed || g.retiring.Load() || g.fate.Load() != undecided || os.Getppid() != g.pauseID || ctx.Err() != nil {
 			return false
 		}
 		done, err := one.mend(ctx)
-		if os.Getppid() != m.pauseID {
+		if os.Getppid() != g.pauseID {
 			return false // the death of pause has caused it
 		}
 		mended = mended || len(done) > 0 || err != nil
 		if len(done) > 0 {
-			m.mender.wakeUp() // what was removed again before it was watched again
+			g.wakeUp() // what was removed again before it was watched again
 		}
-		m.tellMended(one.what, done, err)
+		g.tellMended(one.what, done, err)
 	}
-	m.mender.files.renew(m)
-	m.removeResidue()
+	g.watch.renew(g.monitor)
+	g.removeResidue()
 	return mended
 }
 
 // tellMended makes events of what was mended, and once of what cannot be, also at
 // a second try.
-func (m *monitor) tellMended(what string, done []string, err error) {
+func (g *mender) tellMended(what string, done []string, err error) {
 	e := pod.Event{Time: time.Now(), Type: v1.EventTypeWarning}
 	if len(done) > 0 {
 		e.Reason, e.Message = "Repaired", fmt.Sprintf("Somebody has removed or changed %s: made again", strings.Join(done, ", "))
 		fmt.Fprintf(os.Stderr, "podrun: %s\n", e.Message)
-		m.event(e)
+		g.event(e)
 	}
 	if err == nil {
-		delete(m.mender.failures, what)
+		delete(g.failures, what)
 		return
 	}
-	m.mender.failures[what]++
-	switch m.mender.failures[what] {
+	g.failures[what]++
+	switch g.failures[what] {
 	case 1: // whoever is at it may not be through
-		time.AfterFunc(mendAgain, m.mender.wakeUp)
+		time.AfterFunc(mendAgain, g.wakeUp)
 		return
 	case 2:
 	default:
@@ -186,7 +178,7 @@ func (m *monitor) tellMended(what string, done []string, err error) {
 	}
 	e.Reason, e.Message = "FailedRepair", fmt.Sprintf("Somebody has removed or changed a part of %s, and it cannot be made again: %v", what, err)
 	fmt.Fprintf(os.Stderr, "podrun: %s\n", e.Message)
-	m.event(e)
+	g.event(e)
 }
 
 // mended collects what mend functions have done.

@@ -71,6 +71,7 @@ func TestChangeBesideLook(t *testing.T) {
 	s := newStore(t)
 	record := newRecord(s)
 	m := &monitor{store: s, record: record, pod: record.Pod.DeepCopy()}
+	g := newMender(m)
 	for i := range 5 {
 		changed := *record
 		changed.Pod = record.Pod.DeepCopy()
@@ -86,7 +87,7 @@ func TestChangeBesideLook(t *testing.T) {
 				busy = false
 			default:
 			}
-			if _, err := m.mendPodFile(); err != nil {
+			if _, err := g.mendPodFile(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,44 +21,51 @@ import (
 	"podrun/step"
 )
 
+// recordFile is pod.json, which the monitor of a pod that runs alone writes.
+type recordFile struct {
+	mu    sync.Mutex    // of who writes it
+	wrote *state.Record // last; nil: the one that the monitor began with
+	stamp string        // of the file, when it was last found right
+}
+
 // storeRecord replaces the pod's record.
 func (m *monitor) storeRecord(r *state.Record) error {
-	g := &m.mender
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	f := &m.recordFile
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if err := writeRecord(m.store, r); err != nil {
 		return err
 	}
-	g.record = r
+	f.wrote = r
 	return nil
 }
 
 // mendRecord brings back what survives a reboot: the claim of the name, the
 // record, the status.
-func (m *monitor) mendRecord(context.Context) ([]string, error) {
+func (g *mender) mendRecord(context.Context) ([]string, error) {
 	var all mended
-	made, err := m.mendClaim()
+	made, err := g.mendClaim()
 	all.again("the claim of the pod's name", made, err)
-	made, err = m.mendPodFile()
+	made, err = g.mendPodFile()
 	all.again("pod.json", made, err)
-	made, err = m.mendStatus()
+	made, err = g.mendStatus()
 	all.again("status.json", made, err)
-	if m.users != nil {
-		made, err = m.mendUsersFile()
+	if g.users != nil {
+		made, err = g.mendUsersFile()
 		all.again("users", made, err)
 	}
 	return all.result()
 }
 
-func (m *monitor) mendClaim() (made bool, err error) {
-	holder, err := m.store.Lookup(m.pod.Namespace, m.pod.Name)
-	if err == nil && holder == m.uid() {
+func (g *mender) mendClaim() (made bool, err error) {
+	holder, err := g.store.Lookup(g.pod.Namespace, g.pod.Name)
+	if err == nil && holder == g.uid() {
 		return false, nil
 	}
 	var claimed *state.ClaimedError
-	err = m.store.Claim(m.pod.Namespace, m.pod.Name, m.uid())
+	err = g.store.Claim(g.pod.Namespace, g.pod.Name, g.uid())
 	if errors.As(err, &claimed) {
-		if claimed.UID == m.uid() {
+		if claimed.UID == g.uid() {
 			return false, nil
 		}
 		return false, fmt.Errorf("%w: take that pod down, and this one gets its name back", err)
@@ -65,63 +73,63 @@ func (m *monitor) mendClaim() (made bool, err error) {
 	return err == nil, err
 }
 
-func (m *monitor) mendPodFile() (made bool, err error) {
-	g := &m.mender
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	file := filepath.Join(m.store.PodDir(m.uid()), "pod.json")
-	if now := identity(file); now != "" && now == g.stamp {
+func (g *mender) mendPodFile() (made bool, err error) {
+	f := &g.recordFile
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	file := filepath.Join(g.store.PodDir(g.uid()), "pod.json")
+	if now := identity(file); now != "" && now == f.stamp {
 		return false, nil
 	}
-	want := *cmp.Or(g.record, m.record)
-	found, err := m.store.ReadRecord(m.uid())
+	want := *cmp.Or(f.wrote, g.record)
+	found, err := g.store.ReadRecord(g.uid())
 	if err == nil && found.Created.Equal(want.Created) && equality.Semantic.DeepEqual(found.Pod, want.Pod) {
-		g.stamp = identity(file)
+		f.stamp = identity(file)
 		return false, nil
 	}
-	if err := m.store.WriteRecord(&want); err != nil {
+	if err := g.store.WriteRecord(&want); err != nil {
 		return false, fmt.Errorf("store the pod's record: %w", err)
 	}
-	g.stamp = identity(file)
+	f.stamp = identity(file)
 	return true, nil
 }
 
 // mendStatus writes the status again where it is not what this monitor wrote. One
 // that waits for room on the disk is written by others.
-func (m *monitor) mendStatus() (made bool, err error) {
-	c := &m.checkpoint
+func (g *mender) mendStatus() (made bool, err error) {
+	c := &g.checkpoint
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	want, err := json.Marshal(&c.status)
 	if err != nil || c.waiting {
 		return false, err
 	}
-	found, err := os.ReadFile(filepath.Join(m.store.PodDir(m.uid()), "status.json"))
+	found, err := os.ReadFile(filepath.Join(g.store.PodDir(g.uid()), "status.json"))
 	if err == nil && bytes.Equal(bytes.TrimSpace(found), want) {
 		return false, nil
 	}
-	return true, m.storeStatus()
+	return true, g.storeStatus()
 }
 
 // mendUsersFile: the next monitor and the next sandbox read there which ids are the pod's.
-func (m *monitor) mendUsersFile() (made bool, err error) {
-	file := usersFile(m.store, m.uid())
-	if first, err := readUsers(file); err == nil && first == m.users.first {
+func (g *mender) mendUsersFile() (made bool, err error) {
+	file := usersFile(g.store, g.uid())
+	if first, err := readUsers(file); err == nil && first == g.users.first {
 		return false, nil
 	}
-	return true, writeUsers(file, m.users.first)
+	return true, writeUsers(file, g.users.first)
 }
 
 // mendLogs makes the directory of the pod's logs again, with its mark, and those of
 // the containers that run. The files come with the next line.
-func (m *monitor) mendLogs(context.Context) ([]string, error) {
+func (g *mender) mendLogs(context.Context) ([]string, error) {
 	var all mended
-	if LogsOf(m.record.LogPath()) != m.store.Instance {
-		all.again("the directory of the pod's logs", true, m.writeLogMark())
+	if LogsOf(g.record.LogPath()) != g.store.Instance {
+		all.again("the directory of the pod's logs", true, g.writeLogMark())
 	}
-	for _, a := range m.running() {
-		if _, err := os.Lstat(m.logPath(a.name)); errors.Is(err, os.ErrNotExist) {
-			all.again("the log directory of container "+a.name, true, os.MkdirAll(m.logPath(a.name), 0o755))
+	for _, a := range g.running() {
+		if _, err := os.Lstat(g.logPath(a.name)); errors.Is(err, os.ErrNotExist) {
+			all.again("the log directory of container "+a.name, true, os.MkdirAll(g.logPath(a.name), 0o755))
 		}
 	}
 	return all.result()
@@ -129,45 +137,45 @@ func (m *monitor) mendLogs(context.Context) ([]string, error) {
 
 // mendRunDir brings back what lasts until the next boot: the run root, the pod's
 // directory there with lock and control socket, and the claim of its address.
-func (m *monitor) mendRunDir(context.Context) ([]string, error) {
+func (g *mender) mendRunDir(context.Context) ([]string, error) {
 	var all mended
-	if _, err := os.Lstat(filepath.Join(m.store.RunRoot, "boot-id")); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(g.store.RunRoot, "boot-id")); errors.Is(err, os.ErrNotExist) {
 		// First: without it the next podrun would take the run root for one of an earlier boot.
-		_, err := state.Open(m.store.Config)
+		_, err := state.Open(g.store.Config)
 		all.again("the run root", true, err)
 	}
-	if err := os.MkdirAll(m.store.RunDir(m.uid()), 0o700); err != nil {
+	if err := os.MkdirAll(g.store.RunDir(g.uid()), 0o700); err != nil {
 		return nil, err
 	}
-	made, err := m.mendLog()
+	made, err := g.mendLog()
 	all.again("the monitor's log", made, err)
-	made, err = m.mendLock()
+	made, err = g.mendLock()
 	all.again("the pod's lock", made, err)
-	made, err = m.mendControl()
+	made, err = g.mendControl()
 	all.again("the control socket", made, err)
-	if m.users != nil {
-		made, err := m.mendUsers()
+	if g.users != nil {
+		made, err := g.mendUsers()
 		all.again("the reservation of the pod's user ids", made, err)
 	}
-	if m.address.v4.IsValid() {
-		made, err := m.host.Reclaim(m.uid(), m.address.v4)
+	if g.address.v4.IsValid() {
+		made, err := g.host.Reclaim(g.uid(), g.address.v4)
 		all.again("the claim of the pod's address", made, err)
 	}
 	return all.result()
 }
 
 // mendUsers reserves the pod's user ids again where the reservation is gone.
-func (m *monitor) mendUsers() (made bool, err error) {
-	reserved, err := sandbox.KeepReserved(m.users.first)
+func (g *mender) mendUsers() (made bool, err error) {
+	reserved, err := sandbox.KeepReserved(g.users.first)
 	if err != nil || reserved == nil {
 		return false, err
 	}
-	return true, errors.Join(m.pause.Keep("users-reserved", reserved), reserved.Close())
+	return true, errors.Join(g.pause.Keep("users-reserved", reserved), reserved.Close())
 }
 
 // mendLog goes on writing to a log that can be found.
-func (m *monitor) mendLog() (made bool, err error) {
-	path := logFile(m.store, m.uid())
+func (g *mender) mendLog() (made bool, err error) {
+	path := logFile(g.store, g.uid())
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		return false, err
 	}
@@ -188,9 +196,9 @@ func (m *monitor) keys() (lock, control *os.File) {
 
 // mendLock takes a new lock where the file of the old one is gone: whoever comes
 // looks at the file. Another may have been faster, who takes the pod down.
-func (m *monitor) mendLock() (made bool, err error) {
-	path := lockPath(m.store, m.uid())
-	old, _ := m.keys()
+func (g *mender) mendLock() (made bool, err error) {
+	path := lockPath(g.store, g.uid())
+	old, _ := g.keys()
 	if found, err := os.Lstat(path); err == nil {
 		if held, err := old.Stat(); err == nil && os.SameFile(found, held) {
 			return false, nil
@@ -201,23 +209,23 @@ func (m *monitor) mendLock() (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := m.pause.Keep("lock", lock); err != nil {
+	if err := g.pause.Keep("lock", lock); err != nil {
 		return false, errors.Join(err, lock.Close())
 	}
-	m.mu.Lock()
-	m.lock = lock
-	m.mu.Unlock()
+	g.mu.Lock()
+	g.lock = lock
+	g.mu.Unlock()
 	return true, old.Close()
 }
 
 // mendControl listens at the path again where the socket is gone.
-func (m *monitor) mendControl() (made bool, err error) {
-	path := controlPath(m.store, m.uid())
+func (g *mender) mendControl() (made bool, err error) {
+	path := controlPath(g.store, g.uid())
 	now := identity(path)
-	if m.mender.socket == "" {
-		m.mender.socket = now // of this monitor's first look
+	if g.socket == "" {
+		g.socket = now // of this monitor's first look
 	}
-	if now != "" && now == m.mender.socket {
+	if now != "" && now == g.socket {
 		return false, nil
 	}
 	defer step.Change("renew control socket")()
@@ -228,22 +236,22 @@ func (m *monitor) mendControl() (made bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("make the control socket: %w", err)
 	}
-	if err := m.pause.Keep("control", control); err != nil {
+	if err := g.pause.Keep("control", control); err != nil {
 		return false, errors.Join(err, control.Close())
 	}
-	_, old := m.keys()
-	m.mu.Lock()
-	m.control = control
-	m.mu.Unlock()
-	m.mender.socket = identity(path)
-	m.serve(control)
+	_, old := g.keys()
+	g.mu.Lock()
+	g.control = control
+	g.mu.Unlock()
+	g.socket = identity(path)
+	g.serve(control)
 	return true, old.Close()
 }
 
 // mendContainers brings back libcontainer's state of the containers that run.
-func (m *monitor) mendContainers(context.Context) ([]string, error) {
+func (g *mender) mendContainers(context.Context) ([]string, error) {
 	var all mended
-	for _, a := range m.running() {
+	for _, a := range g.running() {
 		made, err := a.container.Restore()
 		all.again("the state of container "+a.name, made, err)
 	}
@@ -292,15 +300,15 @@ const (
 	entryChange   = unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_DONT_FOLLOW
 )
 
-func (m *monitor) watchFiles(ctx context.Context) {
+func (g *mender) watchFiles(ctx context.Context) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "podrun: watch the pod's files: %v; they are looked at once in %v\n", os.NewSyscallError("inotify_init1", err), mendPeriod)
 		return
 	}
-	w := &m.mender.files
+	w := &g.watch
 	w.fd, w.socket = fd, os.NewFile(uintptr(fd), "inotify")
-	w.renew(m)
+	w.renew(g.monitor)
 	raw, err := w.socket.SyscallConn()
 	if err != nil {
 		return
@@ -313,7 +321,7 @@ func (m *monitor) watchFiles(ctx context.Context) {
 				return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
 			}
 			if foreign(buf[:n]) {
-				m.mender.wakeUp()
+				g.wakeUp()
 			}
 		}
 	})

@@ -17,28 +17,28 @@ import (
 )
 
 // mendNetwork makes rules, link, routes and sysctls of the machine again.
-func (m *monitor) mendNetwork(ctx context.Context) ([]string, error) {
-	if m.pod.Spec.HostNetwork {
+func (g *mender) mendNetwork(ctx context.Context) ([]string, error) {
+	if g.pod.Spec.HostNetwork {
 		return nil, nil
 	}
-	a, err := m.attachment()
+	a, err := g.attachment()
 	if err != nil {
 		return nil, err
 	}
-	if !m.mender.watching { // before the look: nothing is missed in between
-		m.mender.watching = true
-		if err := m.host.Watch(ctx, a, m.mender.wakeUp); err != nil {
+	if !g.watching { // before the look: nothing is missed in between
+		g.watching = true
+		if err := g.host.Watch(ctx, a, g.wakeUp); err != nil {
 			fmt.Fprintf(os.Stderr, "podrun: %v; it is looked at once in %v\n", err, mendPeriod)
 		}
 	}
-	missing, err := m.host.Missing(a)
+	missing, err := g.host.Missing(a)
 	if err != nil || len(missing) == 0 {
 		return nil, err
 	}
 	defer step.Change("mend network")()
-	anew, err := m.host.Mend(a)
+	anew, err := g.host.Mend(a)
 	if err == nil && anew {
-		err = m.setSysctls()
+		err = g.setSysctls()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", strings.Join(missing, ", "), err)
@@ -57,43 +57,40 @@ func (m *monitor) attachment() (netns.Attachment, error) {
 
 // mendMounts mounts again what the containers to come need of the pod's mount
 // namespace. Those that run have mounts of their own.
-func (m *monitor) mendMounts(context.Context) ([]string, error) {
-	if m.unbuilt || m.unmounted || m.volumes == nil {
+func (g *mender) mendMounts(context.Context) ([]string, error) {
+	if g.unbuilt || g.unmounted || g.volumes == nil {
 		return nil, nil // who mounts mounts it all
 	}
 	var all mended
-	if m.users != nil {
-		if _, err := os.Lstat(m.users.stage); err != nil {
+	if g.users != nil {
+		if _, err := os.Lstat(g.users.stage); err != nil {
 			// The next container would be prepared on the machine's own directory.
-			all.again("the mount of "+m.users.stage, true, m.makeStage())
+			all.again("the mount of "+g.users.stage, true, g.makeStage())
 		}
 	}
-	list, err := m.volumes.Mounted()
+	list, err := g.volumes.Mounted()
 	if err != nil {
 		return nil, err
 	}
-	if !m.pod.Spec.HostIPC {
-		list = append(list, volumes.Mounted{Name: "/dev/shm", Path: m.shm, Lost: !volumes.IsMounted(m.shm)})
-	}
-	if m.mender.devices == nil {
-		m.mender.devices = map[string]uint64{}
+	if !g.pod.Spec.HostIPC {
+		list = append(list, volumes.Mounted{Name: "/dev/shm", Path: g.shm, Lost: !volumes.IsMounted(g.shm)})
 	}
 	lost := false
 	for _, v := range list {
 		if !v.Lost {
-			m.mender.devices[v.Name] = deviceOf(v.Path)
+			g.devices[v.Name] = deviceOf(v.Path)
 			continue
 		}
 		lost = true
 		what := "the mount of volume " + v.Name
-		if !m.mountFromContainer(m.mender.devices[v.Name], v.Path) {
+		if !g.mountFromContainer(g.devices[v.Name], v.Path) {
 			what += " (with nothing of what was in it: restart the containers that use it)"
 		}
 		all.again(what, true, nil)
 	}
 	if lost {
 		defer step.Change("mount volumes again")()
-		if _, _, err := m.mountAll(); err != nil { // finds what was mounted just now
+		if _, _, err := g.mountAll(); err != nil { // finds what was mounted just now
 			return nil, err
 		}
 	}
@@ -111,11 +108,11 @@ func deviceOf(path string) uint64 {
 // mountFromContainer mounts a file system again that a container still has: it
 // holds what was written there. Ids that are mapped for a pod's users would be
 // mapped twice.
-func (m *monitor) mountFromContainer(device uint64, target string) bool {
-	if device == 0 || m.users != nil {
+func (g *mender) mountFromContainer(device uint64, target string) bool {
+	if device == 0 || g.users != nil {
 		return false
 	}
-	for _, a := range m.running() {
+	for _, a := range g.running() {
 		tree := treeOf(a.container.PID(), device)
 		if tree < 0 {
 			continue
@@ -175,15 +172,15 @@ func wholeMounts(pid int, device uint64) ([]*mountinfo.Info, error) {
 
 // mendCgroup makes the pod's cgroup again where somebody has removed it while no
 // container was in it: the next one would be without the pod's limits.
-func (m *monitor) mendCgroup(context.Context) ([]string, error) {
-	path := sandbox.PodPath(m.store.Instance, m.uid())
+func (g *mender) mendCgroup(context.Context) ([]string, error) {
+	path := sandbox.PodPath(g.store.Instance, g.uid())
 	now := sandbox.CountCgroup(path)
-	if now >= m.mender.groups {
-		m.mender.groups = now
+	if now >= g.groups {
+		g.groups = now
 		return nil, nil
 	}
-	r := runtime.PodResources(m.current())
-	if err := m.limitPIDs(r); err != nil {
+	r := runtime.PodResources(g.current())
+	if err := g.limitPIDs(r); err != nil {
 		return nil, err
 	}
 	if _, err := sandbox.NewCgroup(path, r); err != nil {
@@ -194,7 +191,7 @@ func (m *monitor) mendCgroup(context.Context) ([]string, error) {
 
 // watchMounts calls changed whenever the mount table of the pod's mount namespace
 // does, until ctx ends: the kernel wakes those who poll it (proc_pid_mountinfo(5)).
-func (m *monitor) watchMounts(ctx context.Context, changed func()) {
+func (g *mender) watchMounts(ctx context.Context, changed func()) {
 	table, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return

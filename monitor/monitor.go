@@ -67,8 +67,9 @@ type monitor struct {
 	changing sync.Mutex // of what replaces the record; taken before building
 	closed   bool       // nothing changes any more; guarded by changing and building
 
-	mender   mender
-	listener atomic.Pointer[net.UnixListener] // of the control socket
+	recordFile recordFile
+	retiring   atomic.Bool                      // nothing is mended: the sandbox goes by the pod's own end
+	listener   atomic.Pointer[net.UnixListener] // of the control socket
 
 	following sync.Once               // of the kept objects
 	ctx       context.Context         // ends with the life
@@ -226,7 +227,7 @@ func (m *monitor) live(ctx context.Context, status *Status, alive map[string]int
 	containers{m}.watchAlive()
 	containers{m}.tellOwed(owed)
 	go m.watchStorage(ctx)
-	go m.keepWhole(ctx)
+	go newMender(m).keepWhole(ctx)
 	outcome, err := m.runLife(ctx)
 	var notMade *pod.NotMade
 	switch {
@@ -372,7 +373,7 @@ type departure struct {
 }
 
 func (m *monitor) beginDeparture() departure {
-	m.mender.retire() // what goes now is no work of somebody else
+	m.retiring.Store(true) // what goes now is no work of somebody else
 	m.settled()
 	detached := make(chan error, 1)
 	go func() { detached <- m.host.Detach(m.uid()) }()

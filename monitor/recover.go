@@ -143,7 +143,7 @@ func (m *monitor) keepReplacing() {
 // new pause with a new monitor goes on from the record. The lock and the
 // control socket go along, so that nobody sees the pod without a keeper.
 func (m *monitor) replaceSandbox() error {
-	m.mender.retire()
+	m.retiring.Store(true)
 	m.stopRelays()
 	if err := errors.Join(m.endInit(), m.clear(), m.host.Disconnect(m.uid()), removeAll(filesDir(m.store, m.uid()))); err != nil {
 		return err

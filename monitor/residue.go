@@ -50,34 +50,34 @@ func parseID(id string) (container string, number int, ok bool) {
 }
 
 // removeResidue tries again to remove what is left, and tells once of what cannot be.
-func (m *monitor) removeResidue() {
+func (g *mender) removeResidue() {
 	const what = "residue"
-	status := m.lastStatus()
+	status := g.lastStatus()
 	failed := false
-	for _, id := range Residue(m.store, m.uid(), status.Containers) {
+	for _, id := range Residue(g.store, g.uid(), status.Containers) {
 		name, number, _ := parseID(id)
-		err := containers{m}.Remove(name, number)
+		err := containers{g.monitor}.Remove(name, number)
 		if err == nil {
 			continue
 		}
 		failed = true
-		if m.mender.failures[what]++; m.mender.failures[what] > 1 {
+		if g.failures[what]++; g.failures[what] > 1 {
 			continue
 		}
 		message := fmt.Sprintf("Something of container %s is left that cannot be removed, and is tried again every %v: %v", id, mendPeriod, err)
 		fmt.Fprintf(os.Stderr, "podrun: %s\n", message)
-		m.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "FailedRemoval", Message: message})
+		g.event(pod.Event{Time: time.Now(), Type: v1.EventTypeWarning, Reason: "FailedRemoval", Message: message})
 	}
 	if !failed {
-		delete(m.mender.failures, what)
+		delete(g.failures, what)
 	}
 }
 
 // removeParts removes what monitors have left that were killed as they wrote the
 // record or the status.
 func (m *monitor) removeParts() {
-	m.mender.mu.Lock()
-	defer m.mender.mu.Unlock()
+	m.recordFile.mu.Lock()
+	defer m.recordFile.mu.Unlock()
 	m.checkpoint.mu.Lock()
 	defer m.checkpoint.mu.Unlock()
 	if err := state.RemoveParts(m.store.PodDir(m.uid())); err != nil {

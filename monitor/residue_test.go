@@ -67,11 +67,11 @@ func TestMendUsersFile(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		made, err := m.mendUsersFile()
+		made, err := newMender(m).mendUsersFile()
 		if got, rerr := readUsers(file); !made || err != nil || rerr != nil || got != m.users.first {
 			t.Errorf("%q: got %v, %v; %d, %v", lost, made, err, got, rerr)
 		}
-		if made, err := m.mendUsersFile(); made || err != nil {
+		if made, err := newMender(m).mendUsersFile(); made || err != nil {
 			t.Errorf("%q: again: %v, %v", lost, made, err)
 		}
 	}
@@ -91,11 +91,11 @@ func TestMendLogs(t *testing.T) {
 		if err := lose(); err != nil {
 			t.Fatal(err)
 		}
-		done, err := m.mendLogs(t.Context())
+		done, err := newMender(m).mendLogs(t.Context())
 		if want := []string{"the directory of the pod's logs"}; !slices.Equal(done, want) || err != nil || LogsOf(m.record.LogPath()) != m.store.Instance {
 			t.Errorf("got %q, %v", done, err)
 		}
-		if done, err := m.mendLogs(t.Context()); len(done) > 0 || err != nil {
+		if done, err := newMender(m).mendLogs(t.Context()); len(done) > 0 || err != nil {
 			t.Errorf("again: %q, %v", done, err)
 		}
 	}
