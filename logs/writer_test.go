@@ -328,6 +328,19 @@ func TestIdleMemory(t *testing.T) {
 	copies.Wait()
 }
 
+// pour writes a block again and again, so many bytes in all.
+func pour(b *testing.B, write *os.File, block []byte, total int) {
+	defer write.Close()
+	for n := 0; n < total; {
+		m, err := write.Write(block[:min(len(block), total-n)])
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		n += m
+	}
+}
+
 // BenchmarkCopy copies 200 MB of 100-byte lines in large writes. MB/s are of the container's output; the log is 1.4 times
 // as long.
 func BenchmarkCopy(b *testing.B) {
@@ -337,17 +350,7 @@ func BenchmarkCopy(b *testing.B) {
 	for b.Loop() {
 		write, p := newStream(b)
 		w := newWriter(b, filepath.Join(b.TempDir(), "0.log"), newPosition(b), Options{})
-		go func() {
-			defer write.Close()
-			for n := 0; n < total; {
-				m, err := write.Write(block[:min(len(block), total-n)])
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				n += m
-			}
-		}()
+		go pour(b, write, block, total)
 		if err := w.Copy(Stdout, p); err != nil {
 			b.Fatal(err)
 		}
@@ -365,17 +368,7 @@ func BenchmarkFile(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		go func() {
-			defer write.Close()
-			for n := 0; n < total; {
-				m, err := write.Write(block[:min(len(block), total-n)])
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				n += m
-			}
-		}()
+		go pour(b, write, block, total)
 		if _, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{p.Source}, make([]byte, 64<<10)); err != nil {
 			b.Fatal(err)
 		}

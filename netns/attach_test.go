@@ -130,19 +130,27 @@ func TestHostIP(t *testing.T) {
 	public := Port{HostIP: netip.MustParseAddr(machineAddr), HostPort: 8081, ContainerPort: 80}
 	web := m.pod(local, public)
 	m.serve(web.NetNS, ":80")
-	for _, c := range []struct {
-		from, ns, addr string
-		want           bool
-	}{
+	m.wantReached("tcp4", []reach{
 		{"the machine", "", "127.0.0.1:8080", true},
 		{"the machine", "", machineAddr + ":8080", false}, // only on 127.0.0.1
 		{"the outside", outside, machineAddr + ":8080", false},
 		{"the machine", "", machineAddr + ":8081", true},
 		{"the outside", outside, machineAddr + ":8081", true},
 		{"the machine", "", "127.0.0.1:8081", false}, // only on the public address
-	} {
-		if _, err := askInVain(c.ns, "tcp4", c.addr); (err == nil) != c.want {
-			t.Errorf("%s to %s: %v, want an answer: %v", c.from, c.addr, err, c.want)
+	})
+}
+
+// reach is whether somebody is answered at an address.
+type reach struct {
+	from, ns, addr string
+	want           bool
+}
+
+func (m *machine) wantReached(network string, all []reach) {
+	m.Helper()
+	for _, r := range all {
+		if _, err := askInVain(r.ns, network, r.addr); (err == nil) != r.want {
+			m.Errorf("%s to %s: %v, want an answer: %v", r.from, r.addr, err, r.want)
 		}
 	}
 }

@@ -134,14 +134,21 @@ func TestOtherFirewalls(t *testing.T) {
 	}
 }
 
-// judged compares what is said of a firewall with what it does.
-func (m *machine) judged(set func(*machine), passes [3]bool, remedy string) {
-	outside := m.outside()
+// behind is a machine with a firewall, another machine, and two pods, one with a host
+// port; that one and the other machine serve.
+func (m *machine) behind(set func(*machine)) (outside string, a, b *testPod) {
+	outside = m.outside()
 	set(m)
 	m.Cleanup(func() { run(m, "nft", "flush", "ruleset") })
-	a, b := m.pod(), m.pod(tcpAndUDP(8080, 80)...)
+	a, b = m.pod(), m.pod(tcpAndUDP(8080, 80)...)
 	m.serve(b.NetNS, ":80")
 	m.serve(outside, ":80")
+	return outside, a, b
+}
+
+// judged compares what is said of a firewall with what it does.
+func (m *machine) judged(set func(*machine), passes [3]bool, remedy string) {
+	outside, a, b := m.behind(set)
 	names := [3]string{"traffic between pods", "what pods send to other machines", "what other machines send to host ports"}
 	for i, try := range []struct{ ns, addr string }{
 		{a.NetNS, at(b.Addr, "80")}, {a.NetNS, outsideAddr + ":80"}, {outside, machineAddr + ":8080"},
@@ -181,12 +188,7 @@ func TestRemedies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
-			outside := m.outside()
-			set(m)
-			m.Cleanup(func() { run(m, "nft", "flush", "ruleset") })
-			a, b := m.pod(), m.pod(tcpAndUDP(8080, 80)...)
-			m.serve(b.NetNS, ":80")
-			m.serve(outside, ":80")
+			outside, a, b := m.behind(set)
 			found, err := m.Obstacles()
 			m.must(err)
 			if len(found) == 0 {

@@ -80,19 +80,12 @@ func TestIPv6HostIP(t *testing.T) {
 	public := Port{HostIP: netip.MustParseAddr(machineAddr6), HostPort: 8081, ContainerPort: 80}
 	web := m.pod(public)
 	m.serve(web.NetNS, ":80")
-	for _, c := range []struct {
-		from, ns, addr string
-		want           bool
-	}{
+	m.wantReached("tcp", []reach{
 		{"the machine", "", "[" + machineAddr6 + "]:8081", true},
 		{"the outside", outside, "[" + machineAddr6 + "]:8081", true},
 		{"the outside", outside, machineAddr + ":8081", false},
 		{"the machine", "", at(gateway6, "8081"), false},
-	} {
-		if _, err := askInVain(c.ns, "tcp", c.addr); (err == nil) != c.want {
-			t.Errorf("%s to %s: %v, want an answer: %v", c.from, c.addr, err, c.want)
-		}
-	}
+	})
 }
 
 func TestIPv6OfAMachineWithoutNetwork(t *testing.T) {

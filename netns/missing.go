@@ -38,19 +38,26 @@ func (h Host) Missing(a Attachment) ([]string, error) {
 	return append(missing, h.missingSysctls(a)...), nil
 }
 
+// linkThatIsUp finds a link; nil where it is missing or down.
+func linkThatIsUp(handle *netlink.Handle, name string) (_ netlink.Link, missing []string, _ error) {
+	link, err := handle.LinkByName(name)
+	switch {
+	case isNotFound(err):
+		return nil, []string{"link " + name}, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("look up link %s: %w", name, err)
+	case link.Attrs().Flags&net.FlagUp == 0:
+		return nil, []string{"link " + name + " (it is down)"}, nil // its routes went with that
+	}
+	return link, nil, nil
+}
+
 func (h Host) missingLink(handle *netlink.Handle, a Attachment) ([]string, error) {
 	name := h.linkName(a.UID)
-	link, err := handle.LinkByName(name)
-	if isNotFound(err) {
-		return []string{"link " + name}, nil
+	link, missing, err := linkThatIsUp(handle, name)
+	if link == nil {
+		return missing, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("look up link %s: %w", name, err)
-	}
-	if link.Attrs().Flags&net.FlagUp == 0 {
-		return []string{"link " + name + " (it is down)"}, nil // its routes went with that
-	}
-	var missing []string
 	for _, addr := range a.addrs() {
 		if !routed(handle, link.Attrs().Index, addr) {
 			missing = append(missing, "route to "+addr.String())
@@ -75,17 +82,10 @@ func routed(handle *netlink.Handle, index int, addr netip.Addr) bool {
 
 func (h Host) missingGateway(handle *netlink.Handle, a Attachment) ([]string, error) {
 	name := h.gatewayLink()
-	link, err := handle.LinkByName(name)
-	if isNotFound(err) {
-		return []string{"link " + name}, nil
+	link, missing, err := linkThatIsUp(handle, name)
+	if link == nil {
+		return missing, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("look up link %s: %w", name, err)
-	}
-	if link.Attrs().Flags&net.FlagUp == 0 {
-		return []string{"link " + name + " (it is down)"}, nil
-	}
-	var missing []string
 	for _, addr := range a.addrs() {
 		f := familyOf(addr)
 		have, err := handle.AddrList(link, netlinkFamily(f))

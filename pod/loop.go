@@ -96,11 +96,14 @@ func (l *Life) podIP() string { return l.status.Load().PodIP }
 // or when Run has returned. Before Run it returns at once, and the exit is the
 // first thing that Run sees.
 func (l *Life) Exited(container string, attempt int, e Exit) {
+	l.settle(func(s *state, now time.Time) { s.observeExit(container, attempt, e, now) })
+}
+
+// settle returns when what was applied is saved, or when Run has returned; before
+// Run at once.
+func (l *Life) settle(apply func(*state, time.Time)) {
 	saved := make(chan struct{})
-	l.post(message{
-		apply: func(s *state, now time.Time) { s.observeExit(container, attempt, e, now) },
-		saved: saved,
-	})
+	l.post(message{apply: apply, saved: saved})
 	select {
 	case <-l.running:
 	default:

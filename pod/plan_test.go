@@ -12,14 +12,17 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
+// change makes of a container what a test needs.
+type change = func(*container)
+
 // exited is a container that ended with the code, cleared up after.
-func exited(code int32) func(*container) {
+func exited(code int32) change {
 	return func(c *container) {
 		c.Stage, c.Removed, c.Last = stageExited, true, &v1.ContainerStateTerminated{ExitCode: code}
 	}
 }
 
-func at(st stage) func(*container) {
+func at(st stage) change {
 	return func(c *container) {
 		c.Stage = st
 		c.flight = st == stagePreparing || st == stageStarting
@@ -27,7 +30,7 @@ func at(st stage) func(*container) {
 	}
 }
 
-func held(length time.Duration) func(*container) {
+func held(length time.Duration) change {
 	return func(c *container) { c.NotBefore = after(noon, length) }
 }
 
@@ -47,7 +50,6 @@ func (p plan) String() string {
 }
 
 func TestPlan(t *testing.T) {
-	type change = func(*container)
 	begun := func(s *state) { s.everStarted = true }
 	stopped := func(left time.Duration) func(*state) {
 		return func(s *state) { s.everStarted, s.stop = true, &Stop{Deadline: after(noon, left)} }
@@ -108,16 +110,22 @@ func TestPlan(t *testing.T) {
 			if tt.pod != nil {
 				tt.pod(s)
 			}
-			for name, changes := range tt.c {
-				for _, change := range changes {
-					change(s.find(name))
-				}
-			}
-			s.elapse(noon)
-			if got := s.plan(noon).String(); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
+			wantPlan(t, s, tt.c, tt.want)
 		})
+	}
+}
+
+// wantPlan compares what is planned at noon after the changes, by container.
+func wantPlan(t *testing.T, s *state, changes map[string][]change, want string) {
+	t.Helper()
+	for name, list := range changes {
+		for _, change := range list {
+			change(s.find(name))
+		}
+	}
+	s.elapse(noon)
+	if got := s.plan(noon).String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

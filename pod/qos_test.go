@@ -4,37 +4,26 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 func TestQOSClass(t *testing.T) {
-	list := func(cpu, memory string) v1.ResourceList {
-		l := v1.ResourceList{}
-		if cpu != "" {
-			l[v1.ResourceCPU] = resource.MustParse(cpu)
-		}
-		if memory != "" {
-			l[v1.ResourceMemory] = resource.MustParse(memory)
-		}
-		return l
-	}
 	needs := func(requests, limits v1.ResourceList) v1.ResourceRequirements {
 		return v1.ResourceRequirements{Requests: requests, Limits: limits}
 	}
-	full := needs(list("1", "1Gi"), list("1", "1Gi"))
+	full := needs(amounts("1", "1Gi"), amounts("1", "1Gi"))
 	for _, tt := range []struct {
 		name string
 		i, a v1.ResourceRequirements
 		want v1.PodQOSClass
 	}{
 		{"none", v1.ResourceRequirements{}, v1.ResourceRequirements{}, v1.PodQOSBestEffort},
-		{"zeros are none", v1.ResourceRequirements{}, needs(list("0", "0"), nil), v1.PodQOSBestEffort},
+		{"zeros are none", v1.ResourceRequirements{}, needs(amounts("0", "0"), nil), v1.PodQOSBestEffort},
 		{"all equal", full, full, v1.PodQOSGuaranteed},
-		{"written differently", full, needs(list("1000m", "1024Mi"), list("1", "1Gi")), v1.PodQOSGuaranteed},
+		{"written differently", full, needs(amounts("1000m", "1024Mi"), amounts("1", "1Gi")), v1.PodQOSGuaranteed},
 		{"init has none", v1.ResourceRequirements{}, full, v1.PodQOSBurstable},
-		{"no memory", full, needs(list("1", ""), list("1", "")), v1.PodQOSBurstable},
-		{"request below limit", full, needs(list("1", "1Mi"), list("1", "1Gi")), v1.PodQOSBurstable},
-		{"requests only", full, needs(list("1", "1Gi"), nil), v1.PodQOSBurstable},
+		{"no memory", full, needs(amounts("1", ""), amounts("1", "")), v1.PodQOSBurstable},
+		{"request below limit", full, needs(amounts("1", "1Mi"), amounts("1", "1Gi")), v1.PodQOSBurstable},
+		{"requests only", full, needs(amounts("1", "1Gi"), nil), v1.PodQOSBurstable},
 	} {
 		pod := newPod(v1.RestartPolicyAlways, "i", "|", "a")
 		pod.Spec.InitContainers[0].Resources = tt.i
@@ -52,7 +41,7 @@ func TestQOSClass(t *testing.T) {
 	}
 	pod.Spec.Containers[0].Resources = full
 	pod.Spec.Containers[1].Resources = full
-	pod.Spec.Resources = &v1.ResourceRequirements{Requests: list("1", "")}
+	pod.Spec.Resources = &v1.ResourceRequirements{Requests: amounts("1", "")}
 	if got := QOSClass(pod); got != v1.PodQOSBurstable {
 		t.Errorf("requests of the pod: got %s, want %s", got, v1.PodQOSBurstable)
 	}

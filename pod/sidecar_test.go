@@ -26,7 +26,6 @@ func execProbe(word string) *v1.Probe {
 }
 
 func TestPlanSidecars(t *testing.T) {
-	type change = func(*container)
 	running, begun := at(stageRunning), func(c *container) { at(stageRunning)(c); c.Started = false }
 	for _, tt := range []struct {
 		name   string
@@ -61,15 +60,7 @@ func TestPlanSidecars(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newState(sidecars(newPod(tt.policy, "i", "s", "j", "t", "|", "a", "b"), "s", "t"), noon)
 			s.everStarted = true
-			for name, changes := range tt.c {
-				for _, change := range changes {
-					change(s.find(name))
-				}
-			}
-			s.elapse(noon)
-			if got := s.plan(noon).String(); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
+			wantPlan(t, s, tt.c, tt.want)
 		})
 	}
 }

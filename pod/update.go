@@ -10,17 +10,7 @@ import (
 // CheckChange does not complain, or with more ephemeral containers. It returns when the change is saved, or when Run
 // has returned; before Run at once. It may be told of the same manifest again.
 func (l *Life) Update(p *v1.Pod) {
-	saved := make(chan struct{})
-	l.post(message{apply: func(s *state, now time.Time) { s.update(p, now) }, saved: saved})
-	select {
-	case <-l.running:
-	default:
-		return
-	}
-	select {
-	case <-saved:
-	case <-l.ended:
-	}
+	l.settle(func(s *state, now time.Time) { s.update(p, now) })
 }
 
 func (s *state) update(p *v1.Pod, now time.Time) {

@@ -119,34 +119,16 @@ func configMaps(name string, data map[string]string) map[string]*v1.ConfigMap {
 	return map[string]*v1.ConfigMap{name: {Data: data}}
 }
 
-func must[T any](value T, err error) func(testing.TB) T {
-	return func(t testing.TB) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return value
-	}
-}
-
-func ok(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func write(t testing.TB, path, text string) {
-	t.Helper()
-	ok(t, os.WriteFile(path, []byte(text), 0o644))
-}
-
-func read(t testing.TB, path string) string {
-	t.Helper()
-	return string(must(os.ReadFile(path))(t))
-}
-
 func modeOf(t testing.TB, path string) os.FileMode {
 	t.Helper()
 	return must(os.Stat(path))(t).Mode()
 }
+
+var (
+	ok         = fence.NoError
+	write      = fence.Write
+	read       = fence.Read
+	checkError = fence.WantError
+)
+
+func must[T any](value T, err error) func(testing.TB) T { return fence.Must(value, err) }
