@@ -3,7 +3,6 @@ package chaos
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -318,7 +317,7 @@ func TestFrozen(t *testing.T) {
 // TestDownSaysWhatItWaitsFor: a process that no signal ends is named.
 func TestDownSaysWhatItWaitsFor(t *testing.T) {
 	g := newGround(t, stopped)
-	disk := frozenDisk(t, g)
+	disk := frozenDisk(t)
 	manifest := strings.NewReplacer("/disk", disk.dir).Replace(`
 apiVersion: v1
 kind: Pod
@@ -362,22 +361,14 @@ type disk struct {
 
 // frozenDisk mounts a file system that takes no writes before it is thawed: who
 // writes to it sleeps in the kernel.
-func frozenDisk(t *testing.T, g *ground.Ground) disk {
+func frozenDisk(t *testing.T) disk {
 	t.Helper()
-	run := func(name string, args ...string) {
-		t.Helper()
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			t.Fatalf("%s %q: %v: %s", name, args, err, out)
-		}
-	}
-	file := filepath.Join(t.TempDir(), "disk.img")
-	run("truncate", "-s", "8M", file)
-	run("mkfs.ext4", "-q", file)
-	dir := t.TempDir()
-	run("mount", "-o", "loop", file, dir)
+	file, dir := filepath.Join(t.TempDir(), "disk.img"), t.TempDir()
+	diskOf(t, dir, file, "8M")
+	run(t, "mount", "-o", "loop", file, dir)
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	run("fsfreeze", "-f", dir)
-	thaw := sync.OnceFunc(func() { run("fsfreeze", "-u", dir) })
+	run(t, "fsfreeze", "-f", dir)
+	thaw := sync.OnceFunc(func() { run(t, "fsfreeze", "-u", dir) })
 	t.Cleanup(thaw)
 	return disk{dir, thaw}
 }

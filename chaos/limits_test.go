@@ -20,15 +20,11 @@ const shortage = "full disks and other limits"
 // shrink makes a file system of one of the ground's directories, with its content.
 func shrink(t *testing.T, g *ground.Ground, dir string, options ...string) {
 	t.Helper()
-	image, at := dir+".disk", dir+".mnt"
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Mkdir(at, 0o700)); err != nil {
+	image := dir + ".disk"
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "truncate", "-s", "24M", image)
-	run(t, append(append([]string{"mkfs.ext4", "-q", "-m", "0"}, options...), image)...)
-	run(t, "mount", "-o", "loop", image, at)
-	run(t, "cp", "-a", dir+"/.", at)
-	run(t, "umount", at)
+	diskOf(t, dir, image, "24M", append([]string{"-m", "0"}, options...)...)
 	run(t, "mount", "-o", "loop", image, dir)
 	t.Cleanup(func() {
 		g.Run("down", "--all", "--force")

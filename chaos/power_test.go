@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,28 +26,13 @@ type machine struct {
 func newMachine(t *testing.T) *machine {
 	m := &machine{Ground: newGround(t, powerCut)}
 	m.disk = filepath.Join(m.Dir, "disk")
-	run(t, "truncate", "-s", "96M", m.disk)
-	run(t, "mkfs.ext4", "-q", m.disk)
-	at := filepath.Join(m.Dir, "mnt")
-	if err := os.Mkdir(at, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	run(t, "mount", "-o", "loop", m.disk, at)
-	run(t, "cp", "-a", m.Store.Root+"/.", at)
-	run(t, "umount", at)
+	diskOf(t, m.Store.Root, m.disk, "96M")
 	m.plugIn(t)
 	t.Cleanup(func() {
 		m.Run("down", "--all", "--force")
 		run(t, "umount", "-l", m.Store.Root)
 	})
 	return m
-}
-
-func run(t *testing.T, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
-	}
 }
 
 // plugIn mounts the disk so that the kernel brings nothing to it by itself.
@@ -82,7 +66,7 @@ func (m *machine) cut(t *testing.T) {
 // onDisk is a file as it would be after a power cut now.
 func (m *machine) onDisk(t *testing.T, path string) []byte {
 	t.Helper()
-	look, at := m.disk+".look", filepath.Join(m.Dir, "mnt")
+	look, at := m.disk+".look", t.TempDir()
 	run(t, "cp", "--sparse=always", m.disk, look)
 	run(t, "mount", "-o", "loop", look, at)
 	defer run(t, "umount", at)
