@@ -64,7 +64,7 @@ type down struct {
 	objects []state.Object // of the given manifests
 	found   sync.Mutex     // guards claims
 	claims  []claimRef     // of the given manifests and pods
-	missing []error        // of pods that were named and are not there
+	missing error          // of pods that were named and are not there
 }
 
 type claimRef struct{ namespace, name string }
@@ -85,49 +85,30 @@ func (d *down) targets(ctx context.Context, args []string, namespaceSet bool) ([
 			names = append(names, arg)
 		}
 	}
-	var wanted []state.Ref
+	var refs []state.Ref
 	if len(files) > 0 {
 		objects, err := d.readManifests(ctx, files, manifest.Options{Namespace: d.options.namespace, NamespaceSet: namespaceSet})
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range objects.Pods {
-			wanted = append(wanted, state.Ref{Namespace: p.Namespace, Name: p.Name})
-		}
 		d.objects = objectsOf(objects)
 		for _, c := range objects.Claims {
 			d.claims = append(d.claims, claimRef{c.Namespace, c.Name})
 		}
-	}
-	ofFiles := len(wanted)
-	for _, n := range names {
-		wanted = append(wanted, podNamed(d.options.namespace, n))
-	}
-	return d.existing(wanted, ofFiles)
-}
-
-// existing finds the wanted pods, of which the first are of manifests.
-func (d *down) existing(wanted []state.Ref, ofFiles int) ([]state.Ref, error) {
-	var refs []state.Ref
-	for i, w := range wanted {
-		uid, err := d.store.Lookup(w.Namespace, w.Name)
-		if errors.Is(err, os.ErrNotExist) && i >= ofFiles {
-			d.missing = append(d.missing, noPod(w.Namespace, w.Name))
-			continue
+		var wanted, missing []state.Ref
+		for _, p := range objects.Pods {
+			wanted = append(wanted, state.Ref{Namespace: p.Namespace, Name: p.Name})
 		}
-		if errors.Is(err, os.ErrNotExist) {
-			d.notef("pod/%s is not there; 'podrun ps -A' lists all\n", displayRef(w))
-			continue
-		}
-		if err != nil {
+		if refs, missing, err = lookUp(d.store, wanted); err != nil {
 			return nil, err
 		}
-		w.UID = uid
-		if !slices.Contains(refs, w) {
-			refs = append(refs, w)
+		for _, ref := range missing {
+			d.notef("pod/%s is not there; 'podrun ps -A' lists all\n", displayRef(ref))
 		}
 	}
-	return refs, nil
+	named, missing, err := lookUp(d.store, podsNamed(d.options.namespace, names))
+	d.missing = noPods(missing)
+	return append(refs, slices.DeleteFunc(named, func(r state.Ref) bool { return slices.Contains(refs, r) })...), err
 }
 
 // run takes all pods down at once.
@@ -139,11 +120,10 @@ func (d *down) run(ctx context.Context, refs []state.Ref) error {
 		d.printf("pod/%s removed\n", displayRef(ref))
 		return nil
 	})
-	missing := errors.Join(d.missing...)
 	if err := errors.Join(err, monitor.Sweep(d.store)); err != nil {
-		return errors.Join(err, missing)
+		return errors.Join(err, d.missing)
 	}
-	return errors.Join(d.removeObjects(ctx), d.removeClaims(), missing)
+	return errors.Join(d.removeObjects(ctx), d.removeClaims(), d.missing)
 }
 
 func (d *down) one(ctx context.Context, ref state.Ref) error {

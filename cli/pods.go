@@ -24,12 +24,38 @@ func podNamed(namespace, name string) state.Ref {
 	return state.Ref{Namespace: namespace, Name: name}
 }
 
+func podsNamed(namespace string, names []string) []state.Ref {
+	var refs []state.Ref
+	for _, n := range names {
+		refs = append(refs, podNamed(namespace, n))
+	}
+	return refs
+}
+
+// lookUp finds the pods that are there, each once.
+func lookUp(s *state.Store, wanted []state.Ref) (found, missing []state.Ref, err error) {
+	for _, ref := range wanted {
+		uid, err := s.Lookup(ref.Namespace, ref.Name)
+		if errors.Is(err, os.ErrNotExist) {
+			missing = append(missing, ref)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if ref.UID = uid; !slices.Contains(found, ref) {
+			found = append(found, ref)
+		}
+	}
+	return found, missing, nil
+}
+
 // findPod looks a pod up by the name that a user gave.
 func findPod(s *state.Store, namespace, name string) (*monitor.Found, error) {
 	ref := podNamed(namespace, name)
 	f, err := monitor.FindByName(s, ref.Namespace, ref.Name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, noPod(ref.Namespace, ref.Name)
+		return nil, noPods([]state.Ref{ref})
 	}
 	return f, err
 }
@@ -62,8 +88,13 @@ func eachPod(refs []state.Ref, limit int, do func(state.Ref) error) error {
 	return errors.Join(errs...)
 }
 
-func noPod(namespace, name string) error {
-	return fmt.Errorf("there is no pod %q in namespace %q; 'podrun ps -A' lists all", name, namespace)
+// noPods complains of pods that are not there; nil where none is missing.
+func noPods(missing []state.Ref) error {
+	var errs []error
+	for _, ref := range missing {
+		errs = append(errs, fmt.Errorf("there is no pod %q in namespace %q; 'podrun ps -A' lists all", ref.Name, ref.Namespace))
+	}
+	return errors.Join(errs...)
 }
 
 // hasEnded: no container of the pod will run again, though its monitor may be at work still.

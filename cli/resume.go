@@ -52,18 +52,8 @@ func namedPods(s *state.Store, namespace string, names []string) ([]state.Ref, e
 	if len(names) == 0 {
 		return s.Names("")
 	}
-	var refs []state.Ref
-	var missing []error
-	for _, name := range names {
-		ref := podNamed(namespace, name)
-		var err error
-		if ref.UID, err = s.Lookup(ref.Namespace, ref.Name); err != nil {
-			missing = append(missing, noPod(ref.Namespace, ref.Name))
-			continue
-		}
-		refs = append(refs, ref)
-	}
-	return refs, errors.Join(missing...)
+	refs, missing, err := lookUp(s, podsNamed(namespace, names))
+	return refs, errors.Join(err, noPods(missing))
 }
 
 // resume is one run of the command.
