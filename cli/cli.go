@@ -214,12 +214,23 @@ func settle(c *cli.Command) {
 	}
 	c.HideHelpCommand = true
 	c.UseShortOptionHandling = true
-	if c.ArgsUsage == "" && len(c.Subcommands) == 0 {
+	switch {
+	case len(c.Subcommands) > 0:
+		c.Action = listSubcommands
+	case c.ArgsUsage == "":
 		c.Action = withoutArguments(c.Action)
 	}
 	for _, sub := range c.Subcommands {
 		settle(sub)
 	}
+}
+
+// listSubcommands is what a command does that only has others below it.
+func listSubcommands(c *cli.Context) error {
+	if name := c.Args().First(); name != "" {
+		return usagef("unknown command '%s %s'; 'podrun %s --help' lists them", c.Command.Name, name, c.Command.Name)
+	}
+	return cli.ShowSubcommandHelp(c)
 }
 
 // withoutArguments is an action that takes none.

@@ -34,7 +34,7 @@ func (d *down) removeObjects(ctx context.Context) error {
 			d.notef("%s stays: pod %s uses it\n", objectName(o), pod)
 			continue
 		}
-		err := d.forget(o.GetNamespace(), o.GetName(), emptyLike(o))
+		err := d.forget(o.GetNamespace(), o.GetName(), kindOf(o).empty())
 		if errors.Is(err, os.ErrNotExist) {
 			continue // down may be repeated
 		}

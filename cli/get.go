@@ -46,7 +46,7 @@ func getCommand(a *app) *cli.Command {
 				return a.showPods(store, o.scope, podsOutput{format: o.output, names: names, selector: anyPod})
 			}
 			g := getter{app: a, options: &o, store: store}
-			if g.kind = keptKindOf(kind); g.kind == nil {
+			if g.kind = kindCalled(kind); g.kind == nil {
 				return usagef("get %q: want configmap, secret, pvc or pod", kind)
 			}
 			return g.run(names)
@@ -68,7 +68,8 @@ func splitKind(args []string) (kind string, names []string) {
 
 // keptKind is one kind of kept objects as kubectl shows it.
 type keptKind struct {
-	called []string // by users; the first is the plural
+	name   string   // as kubectl prints it before an object's
+	called []string // by users beside it; the first is the plural
 	kind   string
 	empty  func() state.Object
 	head   []string
@@ -76,31 +77,42 @@ type keptKind struct {
 	cells  func(g *getter, o state.Object) []string
 }
 
-var keptKinds = []*keptKind{
-	{
-		called: []string{"configmaps", "configmap", "cm"}, kind: "ConfigMap",
+var (
+	configMapKind = keptKind{
+		name: "configmap", called: []string{"configmaps", "cm"}, kind: "ConfigMap",
 		empty: func() state.Object { return &v1.ConfigMap{} },
 		head:  []string{"NAME", "DATA", "AGE"}, cells: configMapCells,
-	},
-	{
-		called: []string{"secrets", "secret"}, kind: "Secret",
+	}
+	secretKind = keptKind{
+		name: "secret", called: []string{"secrets"}, kind: "Secret",
 		empty: func() state.Object { return &v1.Secret{} },
 		head:  []string{"NAME", "TYPE", "DATA", "AGE"}, cells: secretCells,
-	},
-	{
-		called: []string{"persistentvolumeclaims", "persistentvolumeclaim", "pvc"}, kind: "PersistentVolumeClaim",
+	}
+	claimKind = keptKind{
+		name: "persistentvolumeclaim", called: []string{"persistentvolumeclaims", "pvc"}, kind: "PersistentVolumeClaim",
 		empty: func() state.Object { return &v1.PersistentVolumeClaim{} },
 		head:  []string{"NAME", "STATUS", "VOLUME", "CAPACITY", "ACCESS MODES", "STORAGECLASS", "AGE"}, wide: []string{"VOLUMEMODE"}, cells: claimCells,
-	},
-}
+	}
+)
 
-func keptKindOf(word string) *keptKind {
-	for _, k := range keptKinds {
-		if slices.Contains(k.called, word) {
+// kindCalled is the kind that a user names; nil: none.
+func kindCalled(word string) *keptKind {
+	for _, k := range []*keptKind{&configMapKind, &secretKind, &claimKind} {
+		if word == k.name || slices.Contains(k.called, word) {
 			return k
 		}
 	}
 	return nil
+}
+
+func kindOf(o state.Object) *keptKind {
+	switch o.(type) {
+	case *v1.ConfigMap:
+		return &configMapKind
+	case *v1.Secret:
+		return &secretKind
+	}
+	return &claimKind
 }
 
 type getter struct {
@@ -124,7 +136,7 @@ func (g *getter) run(names []string) error {
 		return errors.Join(g.encodeItems(items, len(names) == 1, g.options.output), unread)
 	case "name":
 		for _, o := range objects {
-			g.printf("%s/%s\n", kindName(o), o.GetName())
+			g.printf("%s/%s\n", g.kind.name, o.GetName())
 		}
 		return unread
 	}

@@ -23,12 +23,6 @@ func imageCommand(a *app) *cli.Command {
 			imagePullCommand(a), imageImportCommand(a), imageLoadCommand(a), imageListCommand(a), imageRemoveCommand(a),
 			imageCheckCommand(a), imagePruneCommand(a),
 		},
-		Action: func(c *cli.Context) error {
-			if name := c.Args().First(); name != "" {
-				return usagef("unknown command 'image %s'; 'podrun image --help' lists them", name)
-			}
-			return cli.ShowSubcommandHelp(c)
-		},
 	}
 }
 

@@ -37,19 +37,8 @@ func objectsOf(o *manifest.Objects) []state.Object {
 	return list
 }
 
-// kindName is a kind as kubectl prints it before a name.
-func kindName(o state.Object) string {
-	switch o.(type) {
-	case *v1.ConfigMap:
-		return "configmap"
-	case *v1.Secret:
-		return "secret"
-	}
-	return "persistentvolumeclaim"
-}
-
 func objectName(o state.Object) string {
-	return kindName(o) + "/" + displayRef(state.Ref{Namespace: o.GetNamespace(), Name: o.GetName()})
+	return kindOf(o).name + "/" + displayRef(state.Ref{Namespace: o.GetNamespace(), Name: o.GetName()})
 }
 
 // change is what becomes of one kept object.
@@ -103,7 +92,7 @@ func planChanges(s *state.Store, o *manifest.Objects, list []state.Object) ([]ch
 	var changes []change
 	var problems manifest.Problems
 	for _, object := range list {
-		old := emptyLike(object)
+		old := kindOf(object).empty()
 		err := s.ReadObject(object.GetNamespace(), object.GetName(), old)
 		if errors.Is(err, os.ErrNotExist) {
 			stamp(object, nil)
@@ -130,16 +119,6 @@ func planChanges(s *state.Store, o *manifest.Objects, list []state.Object) ([]ch
 		return nil, fmt.Errorf("%w\n'podrun down' of the manifest removes what is kept, so that 'podrun up' can make it anew", complaint{problems})
 	}
 	return changes, nil
-}
-
-func emptyLike(o state.Object) state.Object {
-	switch o.(type) {
-	case *v1.ConfigMap:
-		return &v1.ConfigMap{}
-	case *v1.Secret:
-		return &v1.Secret{}
-	}
-	return &v1.PersistentVolumeClaim{}
 }
 
 func updateErrors(updated, old state.Object) field.ErrorList {

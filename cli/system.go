@@ -19,12 +19,6 @@ func systemCommand(a *app) *cli.Command {
 		Name:        "system",
 		Usage:       "check what podrun has on this machine, and remove what nothing needs",
 		Subcommands: []*cli.Command{systemCheckCommand(a), systemPruneCommand(a)},
-		Action: func(c *cli.Context) error {
-			if name := c.Args().First(); name != "" {
-				return usagef("unknown command 'system %s'; 'podrun system --help' lists them", name)
-			}
-			return cli.ShowSubcommandHelp(c)
-		},
 	}
 }
 

@@ -30,12 +30,6 @@ func volumeCommand(a *app) *cli.Command {
 		Subcommands: []*cli.Command{
 			volumeListCommand(a), volumeInspectCommand(a), volumeRemoveCommand(a), volumePruneCommand(a),
 		},
-		Action: func(c *cli.Context) error {
-			if name := c.Args().First(); name != "" {
-				return usagef("unknown command 'volume %s'; 'podrun volume --help' lists them", name)
-			}
-			return cli.ShowSubcommandHelp(c)
-		},
 	}
 }
 
