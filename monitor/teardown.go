@@ -197,12 +197,19 @@ func RemoveRun(s *state.Store, uid string) error {
 	if err := missingIsRemoved(os.Remove(lock)); err != nil {
 		return err
 	}
-	err = os.Remove(dir)
-	if errors.Is(err, unix.ENOTEMPTY) && exists(lock) {
-		return nil
+	for range removeTries {
+		if err = os.Remove(dir); !errors.Is(err, unix.ENOTEMPTY) {
+			break
+		}
+		if exists(lock) {
+			return nil
+		} // else it has gone since, with another's directory
 	}
 	return missingIsRemoved(err)
 }
+
+// removeTries bounds how often the directory is tried that others make and sweep.
+const removeTries = 100
 
 // missingIsRemoved is the error of a removal of what may have been gone before.
 func missingIsRemoved(err error) error {
