@@ -77,6 +77,7 @@ func (s *Store) Check(ctx context.Context, users Users) (*Report, error) {
 type checker struct {
 	Report
 	store   *Store
+	users   Users             // may be nil
 	pods    map[string]string // image ID to pod
 	records []*Image
 	unread  map[string]bool       // names of records that are damaged
@@ -85,13 +86,9 @@ type checker struct {
 }
 
 func (s *Store) check(ctx context.Context, users Users) (*checker, error) {
-	c := &checker{store: s, pods: map[string]string{}, unread: map[string]bool{}, blobs: map[string]bool{}, layers: map[string]*layerInfo{}}
-	if users != nil {
-		pods, err := users()
-		if err != nil {
-			return nil, err
-		}
-		c.pods = pods
+	c := &checker{store: s, users: users, pods: map[string]string{}, unread: map[string]bool{}, blobs: map[string]bool{}, layers: map[string]*layerInfo{}}
+	if err := c.askUsers(); err != nil {
+		return nil, err
 	}
 	// Records first: what they name is there before them, and is not collected
 	// while a writer is at work.
@@ -102,6 +99,17 @@ func (s *Store) check(ctx context.Context, users Users) (*checker, error) {
 	}
 	c.crossCheck()
 	return c, nil
+}
+
+func (c *checker) askUsers() error {
+	if c.users == nil {
+		return nil
+	}
+	pods, err := c.users()
+	if err == nil {
+		c.pods = pods
+	}
+	return err
 }
 
 func (c *checker) tell(p *Problem) { c.Problems = append(c.Problems, p) }

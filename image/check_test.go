@@ -305,3 +305,41 @@ func answering(status int) http.Handler {
 		}
 	})
 }
+
+// TestRepairBesideUp: a pod that comes up after the check has read the store keeps
+// what it has mounted, whether its image can be had again or not.
+func TestRepairBesideUp(t *testing.T) {
+	up := handler()
+	server := &metered{Handler: up}
+	host := serve(t, server)
+	push(t, host+"/checked:1", imageOf(t, here(), layerOf(t, checkedFiles)))
+	for what, h := range map[string]http.Handler{"pulled again": up, "removed": handler()} {
+		s, img, _ := checked(t, host)
+		conf := filepath.Join(img.Layers[0], "etc/conf")
+		if err := flip(conf); err != nil {
+			t.Fatal(err)
+		}
+		damaged, err := os.ReadFile(conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Handler = h
+		asked := 0
+		r, err := s.Repair(t.Context(), func() (map[string]string, error) {
+			if asked++; asked == 1 {
+				return nil, nil
+			}
+			return map[string]string{img.ID: "default/web"}, nil
+		}, PullOptions{})
+		if err != nil || len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Left, "pod default/web uses it: take the pod down") {
+			t.Errorf("not %s: %v\n%s", what, err, problems(r))
+		}
+		wantFile(t, conf, string(damaged))
+		if _, err := s.Get(img.Reference); err != nil {
+			t.Errorf("not %s: %v", what, err)
+		}
+		server.Handler = up
+		wantMended(t, s, img.Reference)
+		wantFile(t, conf, "a setting")
+	}
+}

@@ -109,8 +109,17 @@ func (j *job) takeInventory(s *Store) (err error) {
 // in tmp, in one step: a name never stands for no layer once it stood for one.
 func (j *job) putInPlace(s *Store) error {
 	defer step.Change("put layer in place")()
-	place := s.layerPath(layerName(j.info.ChainID))
+	name := layerName(j.info.ChainID)
+	place := s.layerPath(name)
 	if _, err := os.Lstat(place); err == nil && j.anew {
+		unlock, err := s.lockReferences() // no pod is stored meanwhile; see Hold
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if err := j.mayReplace(name); err != nil {
+			return err
+		}
 		if err := unix.Renameat2(unix.AT_FDCWD, j.tree.dir, unix.AT_FDCWD, place, unix.RENAME_EXCHANGE); err != nil {
 			return &os.LinkError{Op: "exchange", Old: j.tree.dir, New: place, Err: err}
 		}

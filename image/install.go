@@ -29,7 +29,8 @@ type candidate struct {
 	layers   []layerSource
 	source   string // the repository that it can be pulled from; empty for none
 	// damaged are the names of layers that are in the store and have to be made anew.
-	damaged map[string]bool
+	damaged    map[string]bool
+	mayReplace func(layer string) error
 }
 
 // layerSource is where a layer comes from.
@@ -169,6 +170,8 @@ type job struct {
 	tree   *tree    // nil: the layer was there
 	anew   bool     // what is there under the layer's name is damaged
 	done   chan struct{}
+	// mayReplace is asked before what is damaged goes.
+	mayReplace func(layer string) error
 }
 
 // parallelLayers is how many layers are downloaded and unpacked at once. One
@@ -185,6 +188,8 @@ func newInstaller(s *Store, c *candidate, report Progress) *installer {
 			anew:   c.damaged[layerName(chains[i])],
 			report: report.layer(source.digest),
 			done:   make(chan struct{}),
+
+			mayReplace: c.mayReplace,
 		})
 	}
 	return in

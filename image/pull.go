@@ -40,6 +40,8 @@ type again struct {
 	id         string          // of the image that it must bring
 	references []string        // that the image has here
 	damaged    map[string]bool // layers to be made anew, by name
+	// mayReplace is asked of each of them when the new one is whole: nobody uses it.
+	mayReplace func(layer string) error
 }
 
 // Pull makes the image of a reference present as its registry has it now, for
@@ -109,7 +111,7 @@ func (s *Store) pull(ctx context.Context, ref name.Reference, o PullOptions, aut
 		if id := sha256Of(config).String(); id != o.again.id {
 			return nil, fmt.Errorf("the registry has image %s there, not %s", id, o.again.id)
 		}
-		c.damaged, references = o.again.damaged, o.again.references
+		c.damaged, c.mayReplace, references = o.again.damaged, o.again.mayReplace, o.again.references
 	}
 	images, err := s.install(ctx, c, references, o.Progress)
 	if err != nil {

@@ -63,6 +63,9 @@ func (c *checker) mendRecords() error {
 		return err
 	}
 	defer unlock()
+	if err := c.askUsers(); err != nil {
+		return err
+	}
 	for _, p := range c.Problems {
 		if p.kind != badRecord {
 			continue
@@ -180,14 +183,22 @@ func (c *checker) mendImages(ctx context.Context, o PullOptions) error {
 	for _, img := range c.broken() {
 		err := reasons[img.ID]
 		left := ""
+		var used *usedError
 		switch pod := c.pods[img.ID]; {
 		case pod != "":
 			left = fmt.Sprintf(untilDown, pod)
+		case errors.As(err, &used):
+			left = used.Error()
 		case err == nil: // a layer that a pod uses through another image
 		case !errors.Is(err, errNoSource) && !isGone(err):
 			left = fmt.Sprintf("%v; then repair again, or remove the image with 'podrun image rm'", err)
 		default:
-			if err := c.removeImage(img, err); err != nil {
+			err := c.removeImage(img, err)
+			if errors.As(err, &used) {
+				left = used.Error()
+				break
+			}
+			if err != nil {
 				return err
 			}
 			continue
@@ -211,7 +222,7 @@ func isGone(err error) bool {
 
 // pullAgain brings the image from a repository that it came from.
 func (c *checker) pullAgain(ctx context.Context, img *Image, o PullOptions) error {
-	mend := &again{id: img.ID, damaged: map[string]bool{}}
+	mend := &again{id: img.ID, damaged: map[string]bool{}, mayReplace: c.unused}
 	for _, part := range partsOf(img)[2:] {
 		info, there := c.layers[part]
 		mend.damaged[part] = there && info == nil && c.userOf(part) == ""
@@ -234,6 +245,23 @@ func (c *checker) pullAgain(ctx context.Context, img *Image, o PullOptions) erro
 		}
 	}
 	return err
+}
+
+// usedError says that a pod uses what was to be replaced or removed.
+type usedError struct{ pod string }
+
+func (e *usedError) Error() string { return fmt.Sprintf(untilDown, e.pod) }
+
+// unused asks again whether pods use a layer: one may have come up since the check,
+// which takes its time. The caller has locked the references.
+func (c *checker) unused(layer string) error {
+	if err := c.askUsers(); err != nil {
+		return err
+	}
+	if pod := c.userOf(layer); pod != "" {
+		return &usedError{pod}
+	}
+	return nil
 }
 
 // pulled notes what is whole now.
@@ -274,6 +302,12 @@ func (c *checker) removeImage(img *Image, cause error) error {
 		return err
 	}
 	defer unlock()
+	if err := c.askUsers(); err != nil {
+		return err
+	}
+	if pod := c.pods[img.ID]; pod != "" {
+		return &usedError{pod}
+	}
 	doomed := []string{}
 	for _, r := range c.records {
 		if r.ID == img.ID && r.Reference != "" {
