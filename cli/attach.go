@@ -34,6 +34,10 @@ func (u *up) attach(ctx context.Context, fresh []*launch) error {
 			continue
 		}
 		f, err := monitor.FindByName(u.store, r.Pod.Namespace, r.Pod.Name)
+		if err == nil && f.Lost() && pod.Suspended(&f.Status.Status) {
+			u.notef("pod/%s is suspended, and stays: 'podrun resume %[1]s' starts it again\n", displayName(r.Pod))
+			continue
+		}
 		if err == nil {
 			err = u.remove(context.Background(), f, nil)
 		}
