@@ -22,18 +22,18 @@ const Version = 1
 // it. It is written durably before anything is made; afterwards only the pod's
 // monitor replaces it, or who has the pod's lock where there is none.
 type Record struct {
-	Version    int
-	Created    time.Time
-	LogDir     string
-	Subnet     string
-	Subnet6    string // empty: the pod has no IPv6 address
-	LinkPrefix string
-	PullPolicy v1.PullPolicy   // of --pull: overrides the manifest's
-	Insecure   []string        // registries
-	Pulls      map[string]Pull // what up has pulled for the pod, by reference
-	MaxPIDs    int64           // processes and threads of the pod: 0 is the default, -1 no limit
-	OwnUsers   bool            // --userns=auto: a user namespace, though the manifest leaves it open
-	Pod        *v1.Pod         // as given, defaulted, with its uid
+	Version    int             `json:"version"`
+	Created    time.Time       `json:"created"`
+	LogDir     string          `json:"logDir"`
+	Subnet     string          `json:"subnet"`
+	Subnet6    string          `json:"subnet6,omitempty"` // empty: the pod has no IPv6 address
+	LinkPrefix string          `json:"linkPrefix"`
+	PullPolicy v1.PullPolicy   `json:"pullPolicy,omitempty"`         // of --pull: overrides the manifest's
+	Insecure   []string        `json:"insecureRegistries,omitempty"` // registries
+	MaxPIDs    int64           `json:"maxPIDs,omitempty"`            // processes and threads of the pod: 0 is the default, -1 no limit
+	Pulls      map[string]Pull `json:"pulls,omitempty"`              // what up has pulled for the pod, by reference
+	OwnUsers   bool            `json:"ownUsers,omitempty"`           // --userns=auto: a user namespace, though the manifest leaves it open
+	Pod        *v1.Pod         `json:"-"`                            // as given, defaulted, with its uid
 }
 
 // Pull is how long the pull of an image took, and when.
@@ -46,34 +46,19 @@ type Pull struct {
 // cluster stores it: as JSON it would cost every up, monitor and ps some 2 ms and
 // each monitor half a megabyte of reflected types.
 type stored struct {
-	Version    int             `json:"version"`
-	Created    time.Time       `json:"created"`
-	LogDir     string          `json:"logDir"`
-	Subnet     string          `json:"subnet"`
-	Subnet6    string          `json:"subnet6,omitempty"`
-	LinkPrefix string          `json:"linkPrefix"`
-	PullPolicy v1.PullPolicy   `json:"pullPolicy,omitempty"`
-	Insecure   []string        `json:"insecureRegistries,omitempty"`
-	MaxPIDs    int64           `json:"maxPIDs,omitempty"`
-	Pulls      map[string]Pull `json:"pulls,omitempty"`
-	OwnUsers   bool            `json:"ownUsers,omitempty"`
-	Pod        []byte          `json:"pod"`
+	Record
+	Pod []byte `json:"pod"`
 }
 
 func (r *Record) encode() (*stored, error) {
 	pod, err := r.Pod.Marshal()
-	return &stored{
-		Version: r.Version, Created: r.Created, LogDir: r.LogDir, Subnet: r.Subnet, Subnet6: r.Subnet6, LinkPrefix: r.LinkPrefix,
-		PullPolicy: r.PullPolicy, Insecure: r.Insecure, MaxPIDs: r.MaxPIDs, Pulls: r.Pulls, OwnUsers: r.OwnUsers, Pod: pod,
-	}, err
+	return &stored{*r, pod}, err
 }
 
 func (s *stored) decode() (*Record, error) {
-	r := &Record{
-		Version: s.Version, Created: s.Created, LogDir: s.LogDir, Subnet: s.Subnet, Subnet6: s.Subnet6, LinkPrefix: s.LinkPrefix,
-		PullPolicy: s.PullPolicy, Insecure: s.Insecure, MaxPIDs: s.MaxPIDs, Pulls: s.Pulls, OwnUsers: s.OwnUsers, Pod: &v1.Pod{},
-	}
-	return r, r.Pod.Unmarshal(s.Pod)
+	r := s.Record
+	r.Pod = &v1.Pod{}
+	return &r, r.Pod.Unmarshal(s.Pod)
 }
 
 // UID is the pod's uid.
