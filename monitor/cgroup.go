@@ -17,7 +17,7 @@ func (m *monitor) makeCgroup() error {
 		return err
 	}
 	path := sandbox.PodPath(m.store.Instance, m.uid())
-	if sandbox.HasCgroup(path) && m.lastStatus().EverStarted {
+	if sandbox.HasCgroup(path) && m.checkpoint.last().EverStarted {
 		return nil // the life knows which limits are in force, and changes them
 	}
 	r := runtime.PodResources(m.pod)

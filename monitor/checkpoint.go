@@ -64,6 +64,10 @@ func (now clocks) shift(was clocks) time.Duration {
 // checkpoint is the pod's status as this monitor knows it, which is on disk too,
 // unless that is full: then pause has it, for the next monitor, until there is room.
 type checkpoint struct {
+	store *state.Store
+	uid   string
+	pause *sandbox.Client
+
 	mu      sync.Mutex
 	status  Status
 	waiting bool             // for room on the disk
@@ -78,39 +82,37 @@ const keptStatus = "status"
 // retryGap is the wait until a status is stored again that the disk did not take.
 const retryGap = time.Second
 
-// keepStatus changes the status and stores it. After an error the next monitor
-// will find it all the same, and it is stored as soon as the disk takes it.
-func (m *monitor) keepStatus(d state.Durability, change func(*Status)) error {
-	c := &m.checkpoint
+// keep changes the status and stores it. After an error the next monitor will find
+// it all the same, and it is stored as soon as the disk takes it.
+func (c *checkpoint) keep(d state.Durability, change func(*Status)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change(&c.status)
-	c.status.Version, c.status.Serial, c.status.Saved = state.Version, c.status.Serial+1, clocksNow(m.store)
+	c.status.Version, c.status.Serial, c.status.Saved = state.Version, c.status.Serial+1, clocksNow(c.store)
 	c.owed = c.owed || d
-	return m.storeStatus()
+	return c.write()
 }
 
-// storeStatus tries to bring the disk up to date. The caller holds the mutex.
-func (m *monitor) storeStatus() error {
-	c := &m.checkpoint
-	err := m.store.WriteStatus(m.uid(), &c.status, c.owed)
+// write tries to bring the disk up to date. The caller holds the mutex.
+func (c *checkpoint) write() error {
+	err := c.store.WriteStatus(c.uid, &c.status, c.owed)
 	if err == nil {
 		if c.waiting {
 			c.waiting = false
-			m.pause.Drop(keptStatus) // should it stay, its serial tells that it is old
+			c.pause.Drop(keptStatus) // should it stay, its serial tells that it is old
 		}
 		if c.owed == state.Volatile && c.synced == nil {
-			c.synced = time.AfterFunc(syncGap, m.syncStatus)
+			c.synced = time.AfterFunc(syncGap, c.sync)
 		}
 		c.owed = state.Volatile
 		return nil
 	}
 	c.waiting = true
-	if kerr := m.giveStatus(); kerr != nil {
+	if kerr := c.give(); kerr != nil {
 		err = errors.Join(err, fmt.Errorf("let pause keep the status: %w", kerr))
 	}
 	if c.retry == nil {
-		c.retry = time.AfterFunc(retryGap, m.retryStatus)
+		c.retry = time.AfterFunc(retryGap, c.again)
 	} else {
 		c.retry.Reset(retryGap)
 	}
@@ -121,17 +123,16 @@ func (m *monitor) storeStatus() error {
 // waits for, such as that a container has started. No up waits for the disk for it.
 const syncGap = time.Second
 
-func (m *monitor) syncStatus() {
-	c := &m.checkpoint
+func (c *checkpoint) sync() {
 	c.mu.Lock()
 	c.synced = nil
 	c.mu.Unlock()
-	m.store.SyncStatus(m.uid()) // else the next durable one will do
+	c.store.SyncStatus(c.uid) // else the next durable one will do
 }
 
-// giveStatus lets pause keep the status.
-func (m *monitor) giveStatus() error {
-	data, err := json.Marshal(&m.checkpoint.status)
+// give lets pause keep the status.
+func (c *checkpoint) give() error {
+	data, err := json.Marshal(&c.status)
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (m *monitor) giveStatus() error {
 	if _, err := f.WriteAt(data, 0); err != nil {
 		return err
 	}
-	return m.pause.Keep(keptStatus, f)
+	return c.pause.Keep(keptStatus, f)
 }
 
 // stop ends the tries: the pod's files are about to go.
@@ -160,20 +161,19 @@ func (c *checkpoint) stop() {
 	}
 }
 
-func (m *monitor) retryStatus() {
-	c := &m.checkpoint
+func (c *checkpoint) again() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waiting {
-		m.storeStatus()
+		c.write()
 	}
 }
 
-// lastStatus is the status as it is now.
-func (m *monitor) lastStatus() Status {
-	m.checkpoint.mu.Lock()
-	defer m.checkpoint.mu.Unlock()
-	return m.checkpoint.status
+// last is the status as it is now.
+func (c *checkpoint) last() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status
 }
 
 // resumeStatus is what the last monitor knew. A status that cannot be read is
@@ -188,7 +188,7 @@ func (m *monitor) resumeStatus() (*Status, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	if later := m.statusOfPause(); later != nil && (err != nil || later.Serial > s.Serial) {
+	if later := m.checkpoint.ofPause(); later != nil && (err != nil || later.Serial > s.Serial) {
 		s, err = *later, nil
 		m.checkpoint.waiting = true
 	}
@@ -203,9 +203,9 @@ func (m *monitor) resumeStatus() (*Status, error) {
 	return &s, err
 }
 
-// statusOfPause is nil where pause keeps none: usually.
-func (m *monitor) statusOfPause() *Status {
-	f, err := m.pause.Take(keptStatus)
+// ofPause is the status that pause keeps; nil where it keeps none: usually.
+func (c *checkpoint) ofPause() *Status {
+	f, err := c.pause.Take(keptStatus)
 	if err != nil {
 		return nil
 	}
@@ -227,13 +227,13 @@ func (m *monitor) statusOfPause() *Status {
 func (m *monitor) awaitRoom() {
 	for {
 		m.checkpoint.mu.Lock()
-		stored := !m.checkpoint.waiting || m.storeStatus() == nil || m.checkpoint.status.Removing()
+		stored := !m.checkpoint.waiting || m.checkpoint.write() == nil || m.checkpoint.status.Removing()
 		m.checkpoint.mu.Unlock()
 		if stored {
 			return
 		}
 		if m.board.stopAsked() {
-			m.keepStatus(state.Durable, func(s *Status) { s.Stop = &pod.Stop{} })
+			m.checkpoint.keep(state.Durable, func(s *Status) { s.Stop = &pod.Stop{} })
 			return
 		}
 		time.Sleep(retryGap)

@@ -108,7 +108,7 @@ func (g *mender) mendStatus() (made bool, err error) {
 	if err == nil && bytes.Equal(bytes.TrimSpace(found), want) {
 		return false, nil
 	}
-	return true, g.storeStatus()
+	return true, c.write()
 }
 
 // mendUsersFile: the next monitor and the next sandbox read there which ids are the pod's.

@@ -157,7 +157,7 @@ func open(store *state.Store, uid string) (*monitor, error) {
 		// The lock is held as long as pause or the monitor lives.
 		lock: pause.Lock, control: pause.Control, mounts: pause.Mounts,
 		attempts: map[string]*attempt{}, relays: map[netns.Port]*netns.Relay{}, pulled: map[string]bool{}, lives: make(chan struct{}),
-		aside: aside{reached: make(chan struct{})},
+		aside: aside{reached: make(chan struct{})}, checkpoint: checkpoint{store: store, uid: uid, pause: pause},
 	}
 	m.depart = sync.OnceValue(m.beginDeparture)
 	m.record, err = store.ReadRecord(uid)
@@ -275,7 +275,7 @@ func (m *monitor) save(p pod.Checkpoint) {
 		durability = state.Durable
 	}
 	// A full disk must not end the pod.
-	if err := m.keepStatus(durability, func(s *Status) { s.Checkpoint = p }); err != nil {
+	if err := m.checkpoint.keep(durability, func(s *Status) { s.Checkpoint = p }); err != nil {
 		fmt.Fprintf(os.Stderr, "podrun: store status: %v\n", err)
 	}
 	m.mu.Lock()
@@ -290,7 +290,7 @@ func (m *monitor) save(p pod.Checkpoint) {
 // record and all data too.
 func (m *monitor) end(outcome pod.Outcome) error {
 	m.yield()
-	err := m.keepStatus(state.Durable, func(s *Status) { s.Status, s.Ended = outcome.Status, !outcome.Suspended })
+	err := m.checkpoint.keep(state.Durable, func(s *Status) { s.Status, s.Ended = outcome.Status, !outcome.Suspended })
 	if err != nil && (outcome.Suspended || !outcome.Stopped) { // else it is about to be removed
 		return fmt.Errorf("store the pod's end: %w", err)
 	}
@@ -301,7 +301,7 @@ func (m *monitor) end(outcome pod.Outcome) error {
 func (m *monitor) unmake(cause error) error {
 	m.yield()
 	// A full disk may be the cause, and removing the pod makes room.
-	stored := m.keepStatus(state.Durable, func(s *Status) { s.NotMade = cause.Error() })
+	stored := m.checkpoint.keep(state.Durable, func(s *Status) { s.NotMade = cause.Error() })
 	if stored != nil {
 		fmt.Fprintf(os.Stderr, "podrun: store that the pod cannot be made: %v\n", stored)
 	}
@@ -314,7 +314,7 @@ func (m *monitor) unmake(cause error) error {
 func (m *monitor) finish() error {
 	err := m.leave()
 	m.removeParts()
-	s, t := m.lastStatus(), m.teardown()
+	s, t := m.checkpoint.last(), m.teardown()
 	// The lock goes with this process, the rest of the run directory before.
 	switch {
 	case s.Removing():
@@ -329,11 +329,7 @@ func (m *monitor) finish() error {
 }
 
 func (m *monitor) teardown() Teardown {
-	return Teardown{
-		Store: m.store, Host: m.host,
-		Ref:    state.Ref{Namespace: m.pod.Namespace, Name: m.pod.Name, UID: m.uid()},
-		LogDir: m.record.LogDir,
-	}
+	return Teardown{Store: m.store, Host: m.host, Ref: m.record.Ref(), LogDir: m.record.LogDir}
 }
 
 // leave takes this process out of the sandbox, so that nothing of the pod is

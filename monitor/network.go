@@ -67,7 +67,7 @@ func (m *monitor) addresses() error {
 // keepAddress claims the address again that the pod's sandbox has, if somebody has
 // removed the claim while there was no monitor: Allocate would give it another.
 func (m *monitor) keepAddress() {
-	last := m.lastStatus()
+	last := m.checkpoint.last()
 	addr, err := netip.ParseAddr(last.Status.PodIP)
 	if err != nil || last.Sandbox == "" || last.Sandbox != m.sandboxID() || !m.host.Subnet.Contains(addr) {
 		return
@@ -130,7 +130,7 @@ func keptPort(p netns.Port) string { return "port/" + p.String() }
 // checkFree refuses a pod of the machine's network whose ports somebody else
 // has, before it starts: its own processes will bind them.
 func (m *monitor) checkFree(ports []netns.Port) error {
-	if m.lastStatus().EverStarted {
+	if m.checkpoint.last().EverStarted {
 		return nil
 	}
 	sockets, err := netns.Reserve(ports)

@@ -52,7 +52,7 @@ func parseID(id string) (container string, number int, ok bool) {
 // removeResidue tries again to remove what is left, and tells once of what cannot be.
 func (g *mender) removeResidue() {
 	const what = "residue"
-	status := g.lastStatus()
+	status := g.checkpoint.last()
 	failed := false
 	for _, id := range Residue(g.store, g.uid(), status.Containers) {
 		name, number, _ := parseID(id)

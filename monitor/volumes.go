@@ -67,7 +67,7 @@ func (m *monitor) mountAll() (set *volumes.Set, shm string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if missing := manifest.MissingVolumes(p, objects); len(missing) > 0 && !m.lastStatus().EverStarted {
+	if missing := manifest.MissingVolumes(p, objects); len(missing) > 0 && !m.checkpoint.last().EverStarted {
 		return nil, "", &missingVolumes{errors.Join(missing...)}
 	}
 	if waits, err := m.useClaims(objects); err != nil {
