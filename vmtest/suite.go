@@ -12,21 +12,6 @@ import (
 	"time"
 )
 
-// leftOut are scripts that an emulated machine is not asked, and why. Whoever names
-// one with -scripts gets it all the same.
-var leftOut = []struct{ scripts, why string }{
-	{"resume", "once suspend had nothing to say of a suspended pod; why is not known"},
-	{"probefields", "it gave up a probe too early for an emulated machine, and has not been run since that was mended"},
-	{`
-		bandwidth change claim classic configmap confine controlbytes deadline debug describe detached down downward
-		edges emptydir emptydirmodes envfile environment ephemeral ephemeralshared errors escalation eviction exec
-		execprobes explain fight firewall follow fsgroup gates grpcprobes hooks hostips hostnamespaces hostnetwork
-		hostpath hostusers httpprobes hugepages identity imagecheck images imagevolume import installservice ipv6
-		killedmonitor killedpause killedpull load logs many message missing names network newsandbox nonroot objects
-		otherkinds ownstate peer podresources policies ports probes projected propagation ps pullevents pullsecrets
-		race refresh resize userns`, "not yet seen to its end on an emulated machine"},
-}
-
 // lastScript is how long a script may take that began before the limit.
 const lastScript = 8 * time.Minute
 
@@ -44,7 +29,7 @@ func suite(ctx context.Context, b *bench) error {
 	m, err := b.boot(ctx, plan{
 		name: name, memory: 4096, limit: b.limit + lastScript,
 		kernel: []string{
-			"disk=yes", "first=/payload/guest/suite", "scripts=" + b.wanted(), "without=" + b.unwanted(),
+			"disk=yes", "first=/payload/guest/suite", "scripts=" + b.wanted(),
 			"patience=" + strconv.Itoa(b.patience), "budget=" + b.limit.String(),
 		},
 		drives: []string{"format=raw,cache=unsafe,file=" + disk, b.payload()},
@@ -82,20 +67,6 @@ func (b *bench) wanted() string {
 		return "."
 	}
 	return "^(" + strings.ReplaceAll(b.scripts, ",", "|") + ")$"
-}
-
-// unwanted is one for those that are left out, of which it tells. It is never empty.
-func (b *bench) unwanted() string {
-	if b.scripts != "" {
-		return "^$"
-	}
-	var names []string
-	for _, l := range leftOut {
-		some := strings.Fields(l.scripts)
-		fmt.Printf("suite: %d LEFT OUT, %s: %s\n", len(some), l.why, strings.Join(some, ", "))
-		names = append(names, some...)
-	}
-	return "^(" + strings.Join(names, "|") + ")$"
 }
 
 // newDisk copies the disk with Debian.
