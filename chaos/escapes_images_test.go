@@ -107,6 +107,7 @@ func TestHostileImages(t *testing.T) {
 	for i, h := range hostileImages(outside, disk.Dev) {
 		t.Run(h.name, func(t *testing.T) {
 			tally(imageEscapeClass, "escapes tried", 1)
+			tally(imageEscapeClass, "escapes", 0)
 			reference := fmt.Sprintf("%s/hostile%d:1", host, i)
 			h.push(t, reference)
 			for _, users := range []string{"true", "false"} {
