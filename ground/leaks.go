@@ -48,7 +48,15 @@ func (g *Ground) leftCgroups() ([]string, error) {
 			return left, err
 		}
 		for _, dir := range found {
-			left = append(left, "cgroup "+dir)
+			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					left = append(left, "cgroup "+path)
+				}
+				return err
+			})
+			if err != nil && !os.IsNotExist(err) {
+				return left, err
+			}
 		}
 	}
 	return left, nil
