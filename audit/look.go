@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -184,21 +182,16 @@ func (a Auditor) lookAtCgroups(s *Snapshot) error {
 // lookAtKeepers comes last: whatever was seen of a pod was there while it was kept.
 // A monitor that is in no cgroup of its pod is known by its arguments.
 func (a Auditor) lookAtKeepers(s *Snapshot) error {
-	for _, pid := range names("/proc") {
-		n, err := strconv.Atoi(pid)
-		if err != nil {
-			continue
-		}
-		line, err := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
-		if err != nil || !bytes.HasPrefix(line, []byte("podrun: monitor of ")) {
-			continue
-		}
-		args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-		if len(args) < 9 || args[2] != a.Store.Root || args[7] != "monitor" {
-			continue
-		}
-		if p := s.pod(args[8]); !slices.Contains(p.Keepers, n) {
-			p.Keepers = append(p.Keepers, n)
+	monitors, err := monitor.Monitors(a.Store)
+	if err != nil {
+		return err
+	}
+	for uid, pids := range monitors {
+		p := s.pod(uid)
+		for _, pid := range pids {
+			if !slices.Contains(p.Keepers, pid) {
+				p.Keepers = append(p.Keepers, pid)
+			}
 		}
 	}
 	for uid, p := range s.Pods {

@@ -86,7 +86,7 @@ func (l *launch) cleanUp() error {
 	if err := l.keepers.Wait(); err != nil {
 		return err
 	}
-	return l.tearDown(l.record.Ref(), l.record)
+	return l.tearDown(l.record.Ref(), l.record, monitor.Teardown.All)
 }
 
 // monitorLog is what a monitor that died had to say.

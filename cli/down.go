@@ -132,7 +132,7 @@ func (d *down) one(ctx context.Context, ref state.Ref) error {
 		if !d.options.force {
 			return fmt.Errorf("%w; --force removes it without its record", err)
 		}
-		return d.tearDown(ref, nil)
+		return d.tearDown(ref, nil, monitor.Teardown.Force)
 	}
 	if f.Record != nil {
 		d.found.Lock()
@@ -253,12 +253,12 @@ func (a *app) removeNow(ctx context.Context, f *monitor.Found) error {
 	case err := <-done:
 		return err
 	case <-time.After(forceGrace):
-		return a.tearDown(f.Ref, f.Record)
+		return a.tearDown(f.Ref, f.Record, monitor.Teardown.Force)
 	}
 }
 
-// tearDown removes what is left of a pod, if anything is.
-func (a *app) tearDown(ref state.Ref, r *state.Record) error {
+// tearDown removes what is left of a pod, if anything is, in the given way.
+func (a *app) tearDown(ref state.Ref, r *state.Record, remove func(monitor.Teardown) error) error {
 	s, err := a.store()
 	if err != nil {
 		return err
@@ -270,7 +270,7 @@ func (a *app) tearDown(ref state.Ref, r *state.Record) error {
 	if err != nil {
 		return err
 	}
-	return t.All()
+	return remove(t)
 }
 
 // teardown is that of a pod whose record may be unknown, or not there.

@@ -172,11 +172,8 @@ func startSandbox(s *state.Store, r *state.Record, leaf *sandbox.Cgroup, lock, c
 		HostNetwork: r.Pod.Spec.HostNetwork,
 		HostIPC:     r.Pod.Spec.HostIPC,
 		Leaf:        leaf, Lock: lock, Control: control, Log: log,
-		Monitor: []string{
-			"podrun: monitor of " + r.Pod.Namespace + "/" + r.Pod.Name,
-			"--root", s.Root, "--run-root", s.RunRoot, "--log-dir", s.LogDir, "monitor", r.UID(),
-		},
-		Env: append(environment(os.Environ()), step.Environment()...),
+		Monitor: arguments(s, r),
+		Env:     append(environment(os.Environ()), step.Environment()...),
 	}
 	if !r.Pod.Spec.HostNetwork {
 		c.Hostname = hostname(r.Pod)

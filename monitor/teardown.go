@@ -123,6 +123,18 @@ func (t Teardown) removeVolumes() error {
 	return volumes.Remove(filepath.Join(t.Store.PodDir(t.Ref.UID), "volumes"))
 }
 
+// Force is All for a pod whose lock is left out of account. Its monitor may have left
+// the pod's cgroups, to take the sandbox down, and be slow at it.
+func (t Teardown) Force() error {
+	if err := t.end(); err != nil { // pause first, which would start another
+		return err
+	}
+	if err := killMonitors(t.Store, t.Ref.UID, killTimeout); err != nil {
+		return err
+	}
+	return t.All()
+}
+
 // removeRecord removes the record before the status: one that is alone is of a pod
 // that is half removed, the other way round of one that has lost its sandbox.
 func (t Teardown) removeRecord() error {

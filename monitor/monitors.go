@@ -1,0 +1,93 @@
+package monitor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"podrun/state"
+	"podrun/step"
+)
+
+const monitorTitle = "podrun: monitor of "
+
+// arguments are those of the monitor of a pod; the first is its title in ps(1).
+func arguments(s *state.Store, r *state.Record) []string {
+	return []string{
+		monitorTitle + r.Pod.Namespace + "/" + r.Pod.Name,
+		"--root", s.Root, "--run-root", s.RunRoot, "--log-dir", s.LogDir, "monitor", r.UID(),
+	}
+}
+
+// Monitors finds the monitors of a store's pods by their arguments: pids by uid. One
+// that takes its sandbox down is in no cgroup of the pod any more.
+func Monitors(s *state.Store) (map[string][]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]int{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if uid := monitorOf(s, pid); uid != "" {
+			found[uid] = append(found[uid], pid)
+		}
+	}
+	return found, nil
+}
+
+// monitorOf is the uid of the pod whose monitor the process is, or empty.
+func monitorOf(s *state.Store, pid int) string {
+	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil || !bytes.HasPrefix(line, []byte(monitorTitle)) {
+		return ""
+	}
+	args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+	if len(args) < 9 || args[2] != s.Root || args[7] != "monitor" {
+		return ""
+	}
+	return args[8]
+}
+
+// killMonitors kills the monitors of a pod, wherever they are, and waits until they
+// have ended.
+func killMonitors(s *state.Store, uid string, wait time.Duration) error {
+	defer step.Change("kill monitors")()
+	for deadline := time.Now().Add(wait); ; time.Sleep(time.Millisecond) {
+		all, err := Monitors(s)
+		if err != nil {
+			return err
+		}
+		pids := slices.DeleteFunc(all[uid], func(pid int) bool { return killMonitor(s, uid, pid) })
+		if len(pids) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("kill the pod's monitor: process %d does not end: it waits for the kernel", pids[0])
+		}
+	}
+}
+
+// killMonitor reports whether the process has ended, or is none of the pod's.
+func killMonitor(s *state.Store, uid string, pid int) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	if monitorOf(s, pid) != uid { // the number was used again before it was opened
+		return true
+	}
+	return errors.Is(unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0), unix.ESRCH)
+}
