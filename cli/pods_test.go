@@ -8,6 +8,16 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
+func TestPodNamed(t *testing.T) {
+	for given, want := range map[string]string{
+		"web": "here/web", "pod/web": "here/web", "pods/web": "here/web", "there/web": "there/web", "pod/there/web": "there/web",
+	} {
+		if ref := podNamed("here", given); ref.Namespace+"/"+ref.Name != want {
+			t.Errorf("%s: got %+v, want %s", given, ref, want)
+		}
+	}
+}
+
 func TestPickContainer(t *testing.T) {
 	for _, test := range []struct {
 		name       string
