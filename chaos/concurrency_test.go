@@ -25,15 +25,10 @@ const (
 	manyShells = 16
 )
 
-const one = `
-apiVersion: v1
-kind: Pod
-metadata: {name: pod-%[1]d}
-spec:
-  terminationGracePeriodSeconds: 0
+var one = quickPod("pod-%[1]d", `
   containers:
   - {name: main, image: busybox, imagePullPolicy: Never, command: [sleep, "3600"]}
-`
+`)
 
 // expected are the errors of who is not alone with a pod.
 var expected = regexp.MustCompile(`is being made by another podrun|is being brought up or taken down by another podrun|` +
@@ -155,15 +150,10 @@ func (c *crowd) shared() (pairs []string) {
 	return pairs
 }
 
-const unpullable = `
-apiVersion: v1
-kind: Pod
-metadata: {name: unpullable}
-spec:
-  terminationGracePeriodSeconds: 0
+var unpullable = quickPod("unpullable", `
   containers:
   - {name: main, image: "%s/never:latest"}
-`
+`)
 
 // TestNobodyWaitsForAPull: while a registry does not answer, everybody else goes on.
 func TestNobodyWaitsForAPull(t *testing.T) {

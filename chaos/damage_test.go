@@ -22,15 +22,10 @@ var damages = map[string]func(path string) error{
 	"changed":   flipBit,
 }
 
-const appPod = `
-apiVersion: v1
-kind: Pod
-metadata: {name: app}
-spec:
+var appPod = quickPod("app", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   containers: [{name: main, image: %q, imagePullPolicy: %s}]
-`
+`)
 
 // TestImagesDamaged damages each kind of file in the store: check finds it and
 // names the image, up with the damaged image says what to do or is not touched by

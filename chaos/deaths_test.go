@@ -19,19 +19,14 @@ import (
 
 const monitorDies = "the monitor dies"
 
-const writer = `
-apiVersion: v1
-kind: Pod
-metadata: {name: writer}
-spec:
+var writer = quickPod("writer", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   containers:
   - name: main
     image: peer
     imagePullPolicy: Never
     args: [lines, -count, "%d", -length, "%d", -rate, "100", -slowest, /dev/termination-log]
-`
+`)
 
 // A log keeps five parts of 10 MiB: what is written here fits.
 const (
@@ -128,16 +123,11 @@ func TestMonitorIsBack(t *testing.T) {
 	}
 }
 
-const exiting = `
-apiVersion: v1
-kind: Pod
-metadata: {name: exit-%[1]d}
-spec:
+var exiting = quickPod("exit-%[1]d", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   containers:
   - {name: main, image: busybox, imagePullPolicy: Never, command: [sh, -c, "trap 'echo last words; exit %[1]d' TERM; echo ready; while :; do sleep 0.01; done"]}
-`
+`)
 
 // upExiting brings such a pod up, and waits until it heeds SIGTERM.
 func upExiting(t *testing.T, g *ground.Ground, code int) (pod, uid string) {

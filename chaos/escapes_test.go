@@ -46,12 +46,6 @@ func holding(output string, words ...string) string {
 	return ""
 }
 
-// quickPod is the manifest of a pod that ends at once when it is told to. The rest of
-// its spec begins with a new line.
-func quickPod(name, spec string) string {
-	return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nspec:\n  terminationGracePeriodSeconds: 0" + spec
-}
-
 // attacker is a ground with the image attack, which has busybox and the program
 // /attack, and with something on the machine that is worth reaching.
 type attacker struct {

@@ -26,12 +26,7 @@ var goldenPods = []struct{ name, spec, container string }{
 	{"privileged", "", "securityContext: {privileged: true}"},
 }
 
-const goldenPod = `
-apiVersion: v1
-kind: Pod
-metadata: {name: golden}
-spec:
-  terminationGracePeriodSeconds: 0
+var goldenPod = quickPod("golden", `
   %[1]s
   initContainers:
   - name: init
@@ -50,7 +45,7 @@ spec:
     volumeMounts: [{name: out, mountPath: /out}]
     %[2]s
   volumes: [{name: out, emptyDir: {}}]
-`
+`)
 
 const surroundings = "hostile surroundings"
 

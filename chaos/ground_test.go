@@ -30,5 +30,11 @@ func inside(g *ground.Ground, shell string, args ...string) ground.Result {
 	return ground.Finish(cmd, args)
 }
 
+// quickPod is the manifest of a pod that ends at once when it is told to. The rest of
+// its spec begins with a new line.
+func quickPod(name, spec string) string {
+	return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nspec:\n  terminationGracePeriodSeconds: 0" + spec
+}
+
 // stepsBinary is podrun that can be killed at its steps, built once.
 var stepsBinary = sync.OnceValues(func() (string, error) { return ground.Build("podrun-steps", "steps") })

@@ -22,12 +22,7 @@ const hands = "someone else's hands"
 
 // handled is the pod of which others remove things. Its main container counts
 // without end, the other serves what the memory volume holds.
-const handled = `
-apiVersion: v1
-kind: Pod
-metadata: {name: handled}
-spec:
-  terminationGracePeriodSeconds: 0
+var handled = quickPod("handled", `
   containers:
   - name: main
     image: busybox
@@ -43,7 +38,7 @@ spec:
   volumes:
   - {name: cache, emptyDir: {medium: Memory}}
   - {name: key, secret: {secretName: key}}
----
+`) + `---
 apiVersion: v1
 kind: Secret
 metadata: {name: key}

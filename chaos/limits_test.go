@@ -82,14 +82,9 @@ func comesUp(t *testing.T, g *ground.Ground, file string) {
 	g.Must(t, "down", file)
 }
 
-const plain = `
-apiVersion: v1
-kind: Pod
-metadata: {name: plain}
-spec:
-  terminationGracePeriodSeconds: 0
+var plain = quickPod("plain", `
   containers: [{name: main, image: busybox, command: [sleep, "3600"]}]
-`
+`)
 
 func TestFullRoot(t *testing.T) {
 	g := newGround(t, shortage)
@@ -136,19 +131,14 @@ func TestFullRunRoot(t *testing.T) {
 	comesUp(t, g, file)
 }
 
-const counter = `
-apiVersion: v1
-kind: Pod
-metadata: {name: counter}
-spec:
+var counter = quickPod("counter", `
   restartPolicy: Never
-  terminationGracePeriodSeconds: 0
   containers:
   - name: main
     image: peer
     imagePullPolicy: Never
     args: [lines, -count, "%d", -length, "1000", -rate, "20", -slowest, /dev/termination-log]
-`
+`)
 
 // TestFullLogDir: a container waits while its log has no room, and not a byte of
 // what it prints is lost.

@@ -6,15 +6,10 @@ import (
 	"podrun/ground"
 )
 
-const sleeper = `
-apiVersion: v1
-kind: Pod
-metadata: {name: sleeper}
-spec:
-  terminationGracePeriodSeconds: 0
+var sleeper = quickPod("sleeper", `
   containers:
   - {name: main, image: busybox, imagePullPolicy: Never, command: [sleep, "3600"]}
-`
+`)
 
 // TestNothing finds what every other test here starts from: without a fault
 // nothing is lost.
