@@ -64,8 +64,8 @@ lint: ## gofmt, go vet, staticcheck
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:" $$unformatted >&2; exit 1; fi
 	go vet -tags '$(TAGS)' ./...
 	go tool staticcheck -tags '$(TAGS)' ./...
-	go vet -tags '$(TAGS) steps' ./step
-	go tool staticcheck -tags '$(TAGS) steps' ./step
+	go vet -tags '$(TAGS) steps' ./sandbox ./step
+	go tool staticcheck -tags '$(TAGS) steps' ./sandbox ./step
 
 ROUNDS := 15
 bench: build ## measure beside podman and write docs/benchmarks.md (as root)

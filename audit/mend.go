@@ -99,8 +99,7 @@ func (a Auditor) mendPod(f *Finding) error {
 	case claimName:
 		return a.Store.Claim(f.ref.Namespace, f.ref.Name, uid)
 	default:
-		defer step.Change("remove damaged status")()
-		return os.Remove(filepath.Join(a.Store.PodDir(uid), "status.json"))
+		return a.dropStatus(uid, t)
 	}
 }
 
@@ -119,6 +118,16 @@ func (a Auditor) lock(uid string) (unlock func(), err error) {
 		}
 		lock.Close()
 	}, nil
+}
+
+// dropStatus first ends the containers of which only that knew: the next monitor
+// makes them anew, under the same names.
+func (a Auditor) dropStatus(uid string, t monitor.Teardown) error {
+	if err := errors.Join(t.Sandbox(), a.removeFile(monitor.StateDir(a.Store, uid))); err != nil {
+		return err
+	}
+	defer step.Change("remove damaged status")()
+	return os.Remove(filepath.Join(a.Store.PodDir(uid), "status.json"))
 }
 
 // stillSo looks again at one pod, whose lock this process has. It returns nil where

@@ -35,6 +35,17 @@ type imageWalk struct {
 	again   bool               // the command works again after it was killed
 }
 
+// imageWalks are the commands.
+var imageWalks = []imageWalk{
+	{"pull", (*imageGround).bare, []string{"image", "pull", "APP"}, true},
+	{"import", (*imageGround).bare, []string{"image", "import", "TAR", "APP"}, true},
+	{"move", (*imageGround).moved, []string{"image", "pull", "APP"}, true},
+	{"rm", (*imageGround).pulled, []string{"image", "rm", "APP"}, false},
+	{"prune", (*imageGround).pulled, []string{"image", "prune", "--all"}, true},
+	{"repair", (*imageGround).damaged, []string{"image", "check", "--repair"}, true},
+	{"remove", (*imageGround).damagedImport, []string{"image", "check", "--repair"}, true},
+}
+
 // TestImagesKilled kills pull, import, rm, prune and check before and after every
 // change that they make. What runs goes on, the next command works, the store
 // is whole, and prune leaves nothing that belongs to no image.
@@ -44,15 +55,7 @@ func TestImagesKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	host := testRegistry(t)
-	for _, walk := range []imageWalk{
-		{"pull", (*imageGround).bare, []string{"image", "pull", "APP"}, true},
-		{"import", (*imageGround).bare, []string{"image", "import", "TAR", "APP"}, true},
-		{"move", (*imageGround).moved, []string{"image", "pull", "APP"}, true},
-		{"rm", (*imageGround).pulled, []string{"image", "rm", "APP"}, false},
-		{"prune", (*imageGround).pulled, []string{"image", "prune", "--all"}, true},
-		{"repair", (*imageGround).damaged, []string{"image", "check", "--repair"}, true},
-		{"remove", (*imageGround).damagedImport, []string{"image", "check", "--repair"}, true},
-	} {
+	for _, walk := range imageWalks {
 		t.Run(walk.name, func(t *testing.T) {
 			t.Parallel()
 			walk.run(newImageGround(t, binary, host+"/"+walk.name+":v1"))
@@ -120,6 +123,7 @@ func (k imageWalk) run(w *imageGround) {
 	if len(steps) == 0 {
 		w.Fatal("the command passes no step")
 	}
+	defer walked.finish(k.name)
 	for _, step := range steps {
 		k.prepare(w)
 		w.order(step)
@@ -128,6 +132,7 @@ func (k imageWalk) run(w *imageGround) {
 			w.Logf("%s: not reached again", step)
 		} else {
 			tally(imageKillClass, "steps killed", 1)
+			walked.note(step)
 		}
 		w.goesOn(step)
 		if k.again {

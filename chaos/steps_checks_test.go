@@ -63,6 +63,7 @@ func (s *session) runs(pod string, containers ...string) map[string]ground.Proce
 			return found
 		}
 	}
+	s.tellStuck()
 	s.Fatal(strings.Join(missing, "\n"))
 	return nil
 }
@@ -279,6 +280,7 @@ func (s *session) until(what string, done func() bool) {
 	s.Helper()
 	for start := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > patience {
+			s.tellStuck()
 			s.Fatalf("waited in vain for %s", what)
 		}
 	}

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"flag"
-	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +19,8 @@ import (
 )
 
 const (
-	killClass = "kill -9 at every step"
-	walkers   = 4 // sessions at a time: most of one is waiting for the kernel
+	killClass     = "kill -9 at every step"
+	walkersAtOnce = 4 // most of a session is waiting for the kernel
 )
 
 // A walk is a session at the shell that is repeated for every step that some
@@ -33,20 +30,51 @@ type walk struct {
 	name    string
 	files   map[string]string
 	session func(*session)
-	newOnly bool // leave out changes that earlier walks have been killed at
-	during  int  // only steps that are passed with this command of the session; 0 is all
-	twice   bool // kill the next monitor at the same step, where it comes to that
-	random  int  // so many times, kill three monitors at steps of any kind instead
+	newOnly bool     // leave out changes that earlier walks have been killed at
+	during  int      // only steps that are passed with this command of the session; 0 is all
+	twice   bool     // kill the next monitor at the same step, where it comes to that
+	random  int      // so many times, kill three monitors at steps of any kind instead
+	keepers bool     // kill who keeps the sandbox: pause, and the first process of a shared PID namespace; else all others
+	only    []string // no other changes than these; none is all
+	order   []string // instead of the steps, one after the other: a line each
 }
 
 var every = flag.Bool("every", false, "walk all steps of all sessions, also those that have been walked in another")
 
-// run walks all steps; seen are the changes of earlier walks.
-func (w walk) run(t *testing.T, binary string, seen map[string]bool) {
-	grounds := make(chan *walkGround, walkers)
-	for range walkers {
-		grounds <- newWalkGround(t, binary)
+// walkers are the grounds on which sessions are played, one on each at a time.
+type walkers struct {
+	*testing.T
+	binary string
+	free   chan *walkGround
+	seen   map[string]bool // changes of the walks so far
+}
+
+func newWalkers(t *testing.T) *walkers {
+	binary, err := stepsBinary()
+	if err != nil {
+		t.Fatal(err)
 	}
+	pushWalkedImage(t)
+	all := &walkers{T: t, binary: binary, free: make(chan *walkGround, walkersAtOnce), seen: map[string]bool{}}
+	for range walkersAtOnce {
+		all.free <- newWalkGround(t, binary)
+	}
+	return all
+}
+
+// ready are the grounds for a new walk: each finds out what stays after a session of it.
+func (all *walkers) ready() {
+	for range walkersAtOnce {
+		g := <-all.free
+		g.stays = nil
+		all.free <- g
+	}
+}
+
+// run walks all steps.
+func (w walk) run(t *testing.T, walkers *walkers) {
+	walkers.ready()
+	grounds := walkers.free
 	first := <-grounds
 	var steps []killStep
 	ok := t.Run("nothing", func(t *testing.T) {
@@ -54,30 +82,41 @@ func (w walk) run(t *testing.T, binary string, seen map[string]bool) {
 		first.stays = first.files(t) // what stays for ever, such as the directory of a namespace
 		w.once(t, first, killStep{})
 		steps = first.passed(t)
+		walked.pass(steps)
 	})
 	grounds <- first
 	if !ok {
 		return
 	}
 	var all sync.WaitGroup
-	for _, step := range w.chosen(steps, seen) {
+	for _, step := range w.chosen(t, steps, walkers.seen) {
 		g := <-grounds
 		all.Go(func() {
 			defer func() { grounds <- g }()
 			if !t.Run(step.String(), func(t *testing.T) { w.kill(t, g, step) }) && !g.clear() {
-				g = newWalkGround(t, binary)
+				g = newWalkGround(walkers.T, walkers.binary)
 			}
 		})
 	}
 	all.Wait()
 }
 
+// takes tells whether the walk has the process killed that comes to the step.
+func (w walk) takes(s killStep, seen map[string]bool) bool {
+	switch {
+	case s.ofKeeper() != w.keepers, w.during != 0 && w.during != s.passed:
+		return false
+	case len(w.only) > 0 && !slices.Contains(w.only, s.name()):
+		return false
+	}
+	return !w.newOnly || *every || !seen[s.change()]
+}
+
 // chosen are the steps to be killed at.
-func (w walk) chosen(steps []killStep, seen map[string]bool) []killStep {
+func (w walk) chosen(t *testing.T, steps []killStep, seen map[string]bool) []killStep {
 	var chosen, monitors []killStep
 	for _, s := range steps {
-		fresh := !w.newOnly || *every || !seen[s.change()]
-		if fresh && (w.during == 0 || w.during == s.passed) {
+		if w.takes(s, seen) {
 			chosen = append(chosen, s)
 		}
 		if strings.HasPrefix(s.line, "monitor/") && s.command == 0 {
@@ -88,6 +127,8 @@ func (w walk) chosen(steps []killStep, seen map[string]bool) []killStep {
 		seen[s.change()] = true
 	}
 	switch {
+	case w.order != nil:
+		return []killStep{{line: strings.Join(w.order, "\n")}}
 	case w.twice:
 		for i, s := range monitors {
 			monitors[i].line = s.line + "\n" + s.line
@@ -95,8 +136,9 @@ func (w walk) chosen(steps []killStep, seen map[string]bool) []killStep {
 		return monitors
 	case w.random > 0:
 		chosen = nil
+		r := dice(t)
 		for range w.random {
-			any := func() string { return monitors[rand.N(len(monitors))].line }
+			any := func() string { return monitors[r.IntN(len(monitors))].line }
 			chosen = append(chosen, killStep{line: any() + "\n" + any() + "\n" + any()})
 		}
 	}
@@ -116,8 +158,10 @@ func (w walk) kill(t *testing.T, g *walkGround, step killStep) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
-		if killed := strings.Count(step.line+"\n", "\n") - strings.Count(string(left), "\n"); killed > 0 {
-			tally(killClass, "steps killed", killed)
+		lines := strings.Split(step.line, "\n")
+		if killed := lines[:len(lines)-strings.Count(string(left), "\n")]; len(killed) > 0 {
+			tally(killClass, "steps killed", len(killed))
+			walked.note(killed...)
 			return
 		}
 	}
@@ -136,7 +180,7 @@ func (w walk) once(t *testing.T, g *walkGround, step killStep) {
 		t.Fatal(err)
 	}
 	for name, text := range w.files {
-		g.Write(t, name, strings.NewReplacer("GROUND", g.Dir, "PORT", strconv.Itoa(g.port)).Replace(text))
+		g.Write(t, name, strings.NewReplacer("GROUND", g.Dir, "PORT", strconv.Itoa(g.port), "IMAGE", walkedImage).Replace(text))
 	}
 	s := &session{T: t, g: g, step: step}
 	s.arm(0)
@@ -144,108 +188,14 @@ func (w walk) once(t *testing.T, g *walkGround, step killStep) {
 	s.endsClean()
 }
 
-// killStep is a step as package step writes it, or several, a line each, for one
-// process after the other. Where a session has several
-// processes of one kind, it is the one that ran with the nth command; 0 is any.
-type killStep struct {
-	line    string
-	command int
-	passed  int // the command with which it was passed
-}
-
-// change is the step without its number: role, name, and before or after.
-func (k killStep) change() string {
-	parts := strings.Split(k.line, "/")
-	return strings.Join(slices.Delete(parts, 2, 3), "/")
-}
-
-func (k killStep) String() string { return fmt.Sprintf("%s/%d", k.line, k.command) }
-
-// commandLine stands in a trace where a command of the session begins.
-const commandLine = "command"
-
-// passed are the steps of the last session.
-func (g *walkGround) passed(t *testing.T) []killStep {
-	trace, err := os.ReadFile(g.trace())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var steps []killStep
-	times := map[string]int{}
-	command := 0
-	for line := range strings.Lines(string(trace)) {
-		line = strings.TrimSpace(line)
-		if line == commandLine {
-			command++
-			continue
-		}
-		times[line]++
-		steps = append(steps, killStep{line, command, command})
-	}
-	for i := range steps {
-		if times[steps[i].line] == 1 {
-			steps[i].command = 0
-		}
-	}
-	return steps
-}
-
-// walkGround is the ground of many sessions, one after the other.
-type walkGround struct {
-	*ground.Ground
-	stays []string // files that are there after any session
-	port  int
-}
-
-func newWalkGround(t *testing.T, binary string) *walkGround {
-	g := &walkGround{Ground: newGroundOf(t, killClass, binary)}
-	if err := os.Mkdir(g.steps(), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if g.port, err = g.FreePort(); err != nil {
-		t.Fatal(err)
-	}
-	g.Must(t, "image", "import", "--change", "ENV WORD=second", ground.Suite.Rootfs, "second")
-	return g
-}
-
-func (g *walkGround) steps() string { return filepath.Join(g.Dir, "steps") }
-func (g *walkGround) trace() string { return filepath.Join(g.steps(), "trace") }
-func (g *walkGround) order() string { return filepath.Join(g.steps(), "kill") }
-
-// clear makes the ground fit for another session after one that has failed, if it can be.
-func (g *walkGround) clear() bool {
-	os.Remove(g.order())
-	g.Run("down", "--all", "--force", "--volumes")
-	g.stays = nil
-	return len(g.Leaks()) == 0
-}
-
-// files are all that podrun has on its disk, but for the images.
-func (g *walkGround) files(t *testing.T) []string {
-	var found []string
-	for _, top := range []string{g.Store.Root, g.Store.RunRoot, g.Store.LogDir} {
-		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
-			if d != nil && d.IsDir() && path == g.Store.ImageDir() {
-				return fs.SkipDir
-			}
-			found = append(found, path)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return found
-}
-
 // session is one way through a walk.
 type session struct {
 	*testing.T
 	g        *walkGround
 	step     killStep
+	armed    bool // the order to kill was given
 	commands int
+	through  []string // what podrun is executed by
 }
 
 // arm gives the order to kill, if this is the time.
@@ -254,6 +204,7 @@ func (s *session) arm(command int) {
 	if s.step.line == "" || s.step.command != command {
 		return
 	}
+	s.armed = true
 	if err := os.WriteFile(s.g.order(), []byte(s.step.line+"\n"), 0o600); err != nil {
 		s.Fatal(err)
 	}
@@ -277,12 +228,22 @@ func (s *session) begin() {
 // commandTime is how long any command of a session may take.
 const commandTime = 2 * time.Minute
 
+// stepped is podrun that writes down its steps.
+func (s *session) stepped(args ...string) *exec.Cmd {
+	cmd := s.g.Command(args...)
+	if len(s.through) > 0 {
+		cmd = exec.Command(s.through[0], append(slices.Clone(s.through[1:]), cmd.Args...)...)
+		cmd.Env, cmd.Dir = append(os.Environ(), s.g.Environment()...), s.g.Dir
+	}
+	cmd.Env = append(cmd.Env, "PODRUN_STEPS="+s.g.steps())
+	return cmd
+}
+
 // try runs podrun, and tells whether it was killed at the step.
 func (s *session) try(args ...string) (r ground.Result, killed bool) {
 	s.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := s.g.Command(args...)
-	cmd.Env = append(cmd.Env, "PODRUN_STEPS="+s.g.steps())
+	cmd := s.stepped(args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -291,6 +252,7 @@ func (s *session) try(args ...string) (r ground.Result, killed bool) {
 	hangs := time.AfterFunc(commandTime, func() { cmd.Process.Signal(syscall.SIGABRT) })
 	err := cmd.Wait()
 	if !hangs.Stop() {
+		s.tellStuck()
 		s.Fatalf("podrun %s: no end after %v:\n%s%s", strings.Join(args, " "), commandTime, stdout.String(), stderr.String())
 	}
 	var exit *exec.ExitError
@@ -302,19 +264,41 @@ func (s *session) try(args ...string) (r ground.Result, killed bool) {
 	return r, status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// comesTo runs podrun. A command that was killed is given again: it has to come to
-// what it would have come to.
+// comesTo runs podrun. A command that was killed, or whose pod has lost pause before
+// it was made, is given again: it has to come to what it would have come to.
 func (s *session) comesTo(args ...string) ground.Result {
 	s.Helper()
 	s.begin()
 	r, killed := s.try(args...)
-	if killed {
+	if killed || r.Code != 0 && s.saysWhy(r) {
 		if look, _ := s.try("ps", "-A"); look.Code != 0 {
 			s.Fatal(look)
 		}
 		r, _ = s.try(args...)
 	}
 	return r
+}
+
+// saysWhy tells whether a command failed because a keeper was killed, of which it
+// has to tell. Of a pod that could not be made nothing is left.
+func (s *session) saysWhy(r ground.Result) bool {
+	s.Helper()
+	if !s.killed() || !s.step.ofKeeper() {
+		return false
+	}
+	switch {
+	case strings.Contains(r.Stderr, " cannot be made: "):
+		s.endsClean()
+	case !strings.Contains(r.Stderr, "'podrun up' again starts it"):
+		s.Errorf("it does not say what to do: %s", r)
+	}
+	return true
+}
+
+// killed tells whether somebody was, on the first order.
+func (s *session) killed() bool {
+	left, _ := os.ReadFile(s.g.order())
+	return s.armed && strings.Count(string(left), "\n") < strings.Count(s.step.line+"\n", "\n")
 }
 
 // exits runs podrun, which has to exit with the code.
@@ -347,19 +331,17 @@ func (s *session) endsClean() {
 
 // TestSteps walks all sessions.
 func TestSteps(t *testing.T) {
-	binary, err := stepsBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, what := range []string{"steps killed", "not reached again", "lines lost", "leaks"} {
 		tally(killClass, what, 0)
 	}
-	seen := map[string]bool{}
+	walkers := newWalkers(t)
 	for _, w := range walks {
 		t.Run(w.name, func(t *testing.T) {
 			start := time.Now()
-			w.run(t, binary, seen)
+			w.run(t, walkers)
+			walked.finish(w.name)
 			t.Logf("%v", time.Since(start).Round(time.Second))
 		})
 	}
+	t.Run("all", func(t *testing.T) { wholeWalk(t) })
 }

@@ -1,29 +1,5 @@
 package chaos
 
-import (
-	"os"
-	"path/filepath"
-)
-
-// walks are the sessions.
-var walks = []walk{
-	{name: "plain", files: map[string]string{"pod.yaml": plainPod}, session: walkPlain},
-	{name: "twice", files: map[string]string{"pod.yaml": plainPod}, session: walkPlain, twice: true},
-	{name: "recovery", files: map[string]string{"pod.yaml": endingPod}, session: walkRecovery, during: 2},
-	{name: "ending", files: map[string]string{"pod.yaml": finishingPod}, session: walkFinishing},
-	{name: "restart", files: map[string]string{"pod.yaml": restartingPod}, session: walkRestart},
-	{name: "change", files: map[string]string{"pod.yaml": changingPod, "changed.yaml": changedPod}, session: walkChange},
-	{name: "everything", files: map[string]string{"pod.yaml": wholePod}, session: walkEverything, newOnly: true},
-	{name: "debug", files: map[string]string{"pod.yaml": plainPod}, session: walkDebug, during: 2},
-	{name: "pause", files: map[string]string{"pod.yaml": plainPod}, session: walkPause, newOnly: true},
-	{name: "lost", files: map[string]string{"pod.yaml": plainPod}, session: walkLost, newOnly: true},
-	{name: "probe", files: map[string]string{"pod.yaml": probedPod}, session: walkProbe, newOnly: true},
-	{name: "replace", files: map[string]string{"pod.yaml": plainPod}, session: walkReplace, newOnly: true},
-	{name: "suspend", files: map[string]string{"pod.yaml": plainPod}, session: walkSuspend, newOnly: true},
-	{name: "random", files: map[string]string{"pod.yaml": wholePod}, session: walkEverything, random: 40},
-	{name: "users", files: map[string]string{"pod.yaml": usersPod}, session: walkUsers, newOnly: true},
-}
-
 // A pod comes, runs a command, and goes.
 func walkPlain(s *session) {
 	s.exits(0, "up", "pod.yaml")
@@ -388,12 +364,3 @@ spec:
     command: [sh, -c, "seq 1 100; exec sleep 3600"]
     volumeMounts: [{name: data, mountPath: /data}]
 `
-
-// world is made for the sessions that need it.
-func (g *walkGround) makeWorld() error {
-	world := filepath.Join(g.Dir, "world")
-	if err := os.RemoveAll(world); err != nil {
-		return err
-	}
-	return os.Mkdir(world, 0o755)
-}

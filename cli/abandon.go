@@ -51,10 +51,16 @@ func (l *launch) abandoned(pause *sandbox.Pause) error {
 }
 
 // takenDown: another podrun has asked the pod to end for good, or has done with it.
+// There is no status either of a pod whose pause died before it had a monitor, but
+// then there is a record.
 func (l *launch) takenDown() bool {
 	var s monitor.Status
 	err := l.store.ReadStatus(l.record.UID(), &s)
-	return errors.Is(err, os.ErrNotExist) || err == nil && s.Removing()
+	if errors.Is(err, os.ErrNotExist) {
+		_, err = l.store.ReadRecord(l.record.UID())
+		return errors.Is(err, os.ErrNotExist)
+	}
+	return err == nil && s.Removing()
 }
 
 func (l *launch) taken() error {

@@ -175,6 +175,9 @@ func (a *app) installService(ctx context.Context, o *serviceOptions, u unit) err
 
 func writeUnit(path, text string) error {
 	defer step.Change("write the unit")()
+	if err := state.RemovePartsOf(path); err != nil {
+		return err
+	}
 	return state.WriteFile(path, []byte(text), 0o644, state.Durable)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"podrun/audit"
 	"podrun/image"
+	"podrun/monitor"
 	"podrun/state"
 	"podrun/tree"
 )
@@ -121,7 +122,7 @@ func (p *prune) tell() {
 }
 
 func (p *prune) run(ctx context.Context) error {
-	var failed []error
+	failed := []error{monitor.Sweep(p.auditor.Store)} // what a prune that was killed has left of a name
 	for _, ref := range p.pods {
 		size := p.sizeOf(ref)
 		gone, err := p.auditor.RemoveEnded(ref)

@@ -273,7 +273,12 @@ func (m containers) seccompDirs() []string {
 func releaseName(id string) string { return id + "/release" }
 
 // Start releases a prepared attempt; see [pod.Runtime].
-func (m containers) Start(_ context.Context, container string, number int) (string, time.Time, error) {
+func (m containers) Start(ctx context.Context, container string, number int) (string, time.Time, error) {
+	id, at, err := m.start(container, number)
+	return id, at, m.blame(ctx, err)
+}
+
+func (m containers) start(container string, number int) (string, time.Time, error) {
 	a := m.find(container, number)
 	if a == nil {
 		return "", time.Time{}, fmt.Errorf("start container %s: it is gone", container)

@@ -218,7 +218,9 @@ func (g *mender) mendLock() (made bool, err error) {
 	return true, old.Close()
 }
 
-// mendControl listens at the path again where the socket is gone.
+// mendControl listens at the path again where the socket is gone. It comes there
+// when pause has it: a monitor that was killed before has left nothing that the next
+// one takes for its own, and that refuses everybody.
 func (g *mender) mendControl() (made bool, err error) {
 	path := controlPath(g.store, g.uid())
 	now := identity(path)
@@ -229,14 +231,20 @@ func (g *mender) mendControl() (made bool, err error) {
 		return false, nil
 	}
 	defer step.Change("renew control socket")()
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return false, err
+	partial := filepath.Join(filepath.Dir(path), ".control")
+	for _, old := range []string{path, partial} {
+		if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return false, err
+		}
 	}
-	control, err := listen(path)
+	control, err := listen(partial)
 	if err != nil {
 		return false, fmt.Errorf("make the control socket: %w", err)
 	}
 	if err := g.pause.Keep("control", control); err != nil {
+		return false, errors.Join(err, control.Close())
+	}
+	if err := os.Rename(partial, path); err != nil {
 		return false, errors.Join(err, control.Close())
 	}
 	_, old := g.keys()

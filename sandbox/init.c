@@ -33,6 +33,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "step.h"
+
 enum {
 	INIT_EXIT_USAGE = 10,
 	INIT_EXIT_JOIN,
@@ -85,6 +87,15 @@ static void reap_for_ever(void)
 	}
 }
 
+// leave_machine is the last that can be seen to happen: after it there is no
+// file to tell it in.
+static void leave_machine(void)
+{
+	CHANGE("leave machine");
+	leave_root();
+	become_nobody();
+}
+
 // first_process is number 1 of the namespace.
 static void first_process(void)
 {
@@ -94,8 +105,7 @@ static void first_process(void)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	signal(SIGCHLD, SIG_DFL);
 	setsid();
-	leave_root();
-	become_nobody();
+	leave_machine();
 	if (read(TELL_FD, &go, 1) != 1)
 		_exit(INIT_EXIT_TELL);
 	syscall(SYS_close_range, 0, ~0U, 0);
@@ -110,10 +120,24 @@ static void join_users(void)
 		_exit(INIT_EXIT_JOIN);
 }
 
+static long fork_first(void)
+{
+	CHANGE("make PID namespace");
+	long pid = syscall(SYS_clone, CLONE_NEWPID | CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		first_process();
+	return pid;
+}
+
+static int tell(int32_t pid)
+{
+	CHANGE("tell of init");
+	return write(TELL_FD, &pid, sizeof pid) == sizeof pid;
+}
+
 static void init_main(int own_users)
 {
 	long pid;
-	int32_t told;
 	syscall(SYS_close_range, (own_users ? OWN_USERS_FD : TELL_FD) + 1, ~0U, 0);
 	umask(022);
 	prctl(PR_SET_NAME, "pause");
@@ -123,13 +147,10 @@ static void init_main(int own_users)
 		join_users();
 	if (unshare(CLONE_NEWNS) != 0)
 		_exit(INIT_EXIT_UNSHARE);
-	pid = syscall(SYS_clone, CLONE_NEWPID | CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0)
-		first_process();
+	pid = fork_first();
 	if (pid < 0)
 		_exit(INIT_EXIT_FORK);
-	told = pid;
-	_exit(write(TELL_FD, &told, sizeof told) == sizeof told ? 0 : INIT_EXIT_TELL);
+	_exit(tell(pid) ? 0 : INIT_EXIT_TELL);
 }
 
 __attribute__((constructor)) static void podrun_init(int argc, char **argv)
@@ -139,6 +160,7 @@ __attribute__((constructor)) static void podrun_init(int argc, char **argv)
 		return;
 	if (argc != 1)
 		_exit(INIT_EXIT_USAGE);
+	step_begin("init");
 	(void)argv;
 	init_main(strcmp(kind, "2") == 0);
 }

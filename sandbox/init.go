@@ -71,6 +71,7 @@ func StartInit(pause int, users *os.File, tmp string) (_ *Init, err error) {
 	if users != nil {
 		cmd.Env, cmd.ExtraFiles = []string{"_PODRUN_INIT=2"}, append(cmd.ExtraFiles, users)
 	}
+	cmd.Env = append(cmd.Env, step.Environment()...)
 	defer step.Change("start init")()
 	if err := cmd.Run(); err != nil {
 		return nil, explainInit(err)

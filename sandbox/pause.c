@@ -42,6 +42,7 @@
 
 #include "pause.h"
 #include "shed.h"
+#include "step.h"
 
 // Milliseconds until a monitor is started again that died young.
 enum {
@@ -120,6 +121,7 @@ const struct ns_kind ns_kinds[3] = {
 static void join_cgroups(void)
 {
 	for (char **path = self.cgroups; strcmp(*path, "--") != 0; path++) {
+		CHANGE("join cgroup");
 		int fd = open(*path, O_WRONLY | O_CLOEXEC);
 		if (fd < 0 || write(fd, "0", 1) != 1)
 			_exit(EXIT_CGROUP);
@@ -128,6 +130,18 @@ static void join_cgroups(void)
 }
 
 static int keep(const char *name, int fd);
+
+static void make_namespaces(int flags)
+{
+	CHANGE("make namespaces");
+	if (unshare(flags) != 0)
+		_exit(EXIT_UNSHARE);
+	if (self.hostname && sethostname(self.hostname, strlen(self.hostname)) != 0)
+		_exit(EXIT_HOSTNAME);
+	// Slave: what the host mounts later reaches the pod, never the reverse.
+	if (mount("", "/", "", MS_REC | MS_SLAVE, NULL) != 0)
+		_exit(EXIT_PROPAGATION);
+}
 
 static void enter_namespaces(void)
 {
@@ -153,13 +167,7 @@ static void enter_namespaces(void)
 		flags = CLONE_NEWNS;
 		close(USERS_FD);
 	}
-	if (unshare(flags) != 0)
-		_exit(EXIT_UNSHARE);
-	if (self.hostname && sethostname(self.hostname, strlen(self.hostname)) != 0)
-		_exit(EXIT_HOSTNAME);
-	// Slave: what the host mounts later reaches the pod, never the reverse.
-	if (mount("", "/", "", MS_REC | MS_SLAVE, NULL) != 0)
-		_exit(EXIT_PROPAGATION);
+	make_namespaces(flags);
 }
 
 static struct kept *find(const char *name);
@@ -210,6 +218,7 @@ static void run_monitor(int socket)
 // start_monitor returns 0, or the exit code of the step that failed.
 static int start_monitor(void)
 {
+	CHANGE("start monitor");
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		return EXIT_SOCKET;
@@ -293,6 +302,7 @@ static void reap(void)
 		// WNOWAIT: the start time can be read only while the zombie is there.
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
 			return;
+		CHANGE("reap");
 		if (info.si_pid != self.pid)
 			record_exit(&info);
 		waitid(P_PID, info.si_pid, &info, WEXITED | WNOHANG);
@@ -313,6 +323,7 @@ static struct kept *find(const char *name)
 
 static int keep(const char *name, int fd)
 {
+	CHANGE("keep");
 	struct kept *k = find(name);
 	if (fd < 0)
 		return EBADF;
@@ -340,6 +351,7 @@ static int keep(const char *name, int fd)
 // on, and needs no other reader. fd is a descriptor of it that was opened as a path.
 static int hold(const char *name, int fd)
 {
+	CHANGE("hold");
 	char path[64];
 	int reader, failed = 0;
 	if (fd < 0)
@@ -354,6 +366,7 @@ static int hold(const char *name, int fd)
 
 static int drop(const char *name)
 {
+	CHANGE("drop");
 	struct kept *k = find(name);
 	if (!k)
 		return ENOENT;
@@ -364,6 +377,7 @@ static int drop(const char *name)
 
 static int forget(pid_t pid, uint64_t start)
 {
+	CHANGE("forget");
 	for (size_t i = 0; i < exit_count; i++)
 		if (exits[i].pid == pid && exits[i].start == start) {
 			memmove(exits + i, exits + i + 1, (--exit_count - i) * sizeof exits[0]);
@@ -429,6 +443,12 @@ static int receive(struct request *r, ssize_t *size)
 	return fd;
 }
 
+static void quit(void)
+{
+	CHANGE("end");
+	answer(0, NULL, 0, -1);
+}
+
 static void serve(void)
 {
 	struct request r;
@@ -475,7 +495,7 @@ static void serve(void)
 		answer(forget(r.pid, r.start), NULL, 0, -1);
 		break;
 	case OP_QUIT:
-		answer(0, NULL, 0, -1);
+		quit();
 		_exit(0);
 	default:
 		answer(EINVAL, NULL, 0, -1);
@@ -499,6 +519,7 @@ static int block_signals(void)
 // detach leaves what belongs to the caller; the session was left by Start.
 static void detach(void)
 {
+	CHANGE("leave the caller");
 	int fd;
 	shed();
 	if (chdir("/") != 0)
@@ -574,6 +595,7 @@ __attribute__((constructor)) static void podrun_pause(int argc, char **argv)
 	char *flags = getenv("_PODRUN_PAUSE");
 	if (!flags)
 		return;
+	step_begin("pause");
 	self.flags = strtol(flags, NULL, 16);
 	self.hostname = getenv("_PODRUN_HOSTNAME");
 	self.users = getenv("_PODRUN_USERS");

@@ -39,15 +39,7 @@ func WriteFile(path string, data []byte, mode os.FileMode, d Durability) (err er
 	if err := tmp.Chmod(mode); err != nil {
 		return err
 	}
-	if _, err := tmp.Write(data); err != nil {
-		return err
-	}
-	if d == Durable {
-		if err := tmp.Sync(); err != nil {
-			return err
-		}
-	}
-	if err := tmp.Close(); err != nil {
+	if err := fill(tmp, data, d); err != nil {
 		return err
 	}
 	defer step.Change("replace file")()
@@ -83,6 +75,36 @@ func RemoveParts(dir string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// RemovePartsOf is RemoveParts for one file, where the directory is not podrun's own.
+func RemovePartsOf(path string) error {
+	dir, base := filepath.Split(path)
+	names, err := entries(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		if IsPart(name) && strings.HasPrefix(name, "."+base+".") {
+			errs = append(errs, os.Remove(filepath.Join(dir, name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fill writes the data and closes the file.
+func fill(f *os.File, data []byte, d Durability) error {
+	defer step.Change("fill file")()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if d == Durable {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return f.Close()
 }
 
 // syncDir makes the entries of dir durable: fsync of a file does not cover its

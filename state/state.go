@@ -143,5 +143,8 @@ func (s *Store) checkBoot() error {
 			return err
 		}
 	}
+	if err := RemovePartsOf(file); err != nil {
+		return err
+	}
 	return WriteFile(file, boot, 0o600, Volatile)
 }

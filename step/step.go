@@ -10,5 +10,8 @@
 // steps that it passes and ends at a named one by SIGKILL, as if at that moment
 // the kernel or somebody else had killed it: see kill.go.
 //
+// Pause and the first process of a shared PID namespace, which are in C, have marks
+// of the same kind: sandbox/step.h.
+//
 // What a change must leave in order, whenever it ends, is left to whoever makes it.
 package step
