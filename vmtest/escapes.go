@@ -29,8 +29,8 @@ func escapes(ctx context.Context, b *bench) error {
 		return err
 	}
 	m, err := b.boot(ctx, plan{
-		name: name, memory: 4096, limit: 20 * time.Minute,
-		kernel: []string{"disk=yes", "first=/payload/guest/escapes", "tests=" + outward, "patience=" + strconv.Itoa(b.patience)},
+		name: name, memory: 4096, limit: 30 * time.Minute,
+		kernel: []string{"disk=yes", "first=/payload/guest/escapes", "tests=" + b.tests, "patience=" + strconv.Itoa(b.patience)},
 		drives: []string{"format=raw,cache=unsafe,file=" + disk, b.payload()},
 	})
 	if err != nil {

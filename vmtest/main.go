@@ -29,8 +29,8 @@ var tests = []struct {
 	{"session", session},
 	{"systemd", systemd},
 	{"power", power},
-	{"escapes", escapes},
 	{"suite", suite},
+	{"escapes", escapes},
 }
 
 // bench is what the machines of one run share.
@@ -38,6 +38,7 @@ type bench struct {
 	dir      string // with initramfs and payload.ext4
 	kernel   string
 	scripts  string // which the suite runs: names with commas, or all
+	tests    string // of chaos, which escapes runs: an expression
 	patience int
 	seed     uint64
 	limit    time.Duration // after which the suite begins no more
@@ -46,6 +47,7 @@ type bench struct {
 func main() {
 	var b bench
 	flag.StringVar(&b.scripts, "scripts", "", "scripts of the suite to run, as a,b; all when it is empty")
+	flag.StringVar(&b.tests, "tests", outward, "tests of chaos that escapes runs, as an `expression`; none that builds podrun")
 	flag.IntVar(&b.patience, "patience", 8, "how many times longer than they say the scripts wait")
 	flag.DurationVar(&b.limit, "limit", 18*time.Minute, "after which the suite begins no more scripts, and names them")
 	flag.Uint64Var(&b.seed, "seed", uint64(time.Now().Unix()), "which blocks a power cut loses")
