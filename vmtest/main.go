@@ -49,7 +49,7 @@ func main() {
 	flag.StringVar(&b.scripts, "scripts", "", "scripts of the suite to run, as a,b; all when it is empty")
 	flag.StringVar(&b.tests, "tests", outward, "tests of chaos that escapes runs, as an `expression`; none that builds podrun")
 	flag.IntVar(&b.patience, "patience", 8, "how many times longer than they say the scripts wait")
-	flag.DurationVar(&b.limit, "limit", 18*time.Minute, "after which the suite begins no more scripts, and names them")
+	flag.DurationVar(&b.limit, "limit", 20*time.Minute, "after which the suite begins no more scripts, and names them")
 	flag.Uint64Var(&b.seed, "seed", uint64(time.Now().Unix()), "which blocks a power cut loses")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
