@@ -16,16 +16,19 @@ import (
 // The mender of a pod that runs notices what somebody else has removed or changed
 // of it, and makes it again: firewall rules, link and routes, the record, claims,
 // lock and control socket, mounts, libcontainer's state. It is woken by the kernel
-// (netlink, inotify, the poll of the mount table) and looks by itself twice a
-// minute for what the kernel tells nobody. Every look is the same, and changes
+// (netlink, inotify, the poll of the mount table), and glances twice a minute at
+// what the kernel tells nobody (glance.go). Every look is the same, and changes
 // nothing where nothing is missing.
 
 const (
 	// mendDelay is how soon after its first container a pod is looked after: what
 	// happens on the way up is mended by build.
 	mendDelay = time.Second
-	// mendPeriod is the time between looks that nobody has asked for.
+	// mendPeriod is the time between glances.
 	mendPeriod = 30 * time.Second
+	// mendGlances is how many of them go by until a look that nobody has asked for:
+	// what is above the files that are watched may have been moved.
+	mendGlances = 10
 	// mendGap lets the rest of what somebody does happen first (an rm -r).
 	mendGap = 10 * time.Millisecond
 	// mendAgain is how soon what could not be mended is tried again, before it is told.
@@ -39,37 +42,42 @@ const (
 type mender struct {
 	*monitor
 	wake     chan struct{}
+	remount  chan struct{}  // the mount table has changed
 	failures map[string]int // how often in a row something could not be mended
 	watch    fileWatch
 	watching bool              // of the network
+	deaf     bool              // network or mounts cannot be watched
 	socket   string            // identity of the control socket's file
 	devices  map[string]uint64 // of mounted volumes, by name
 	groups   int               // directories of the pod's cgroup
 }
 
 func newMender(m *monitor) *mender {
-	return &mender{monitor: m, wake: make(chan struct{}, 1), failures: map[string]int{}, devices: map[string]uint64{}}
+	return &mender{
+		monitor: m, wake: make(chan struct{}, 1), remount: make(chan struct{}, 1),
+		failures: map[string]int{}, devices: map[string]uint64{},
+	}
 }
 
 // wakeUp asks for a look. It never waits.
-func (g *mender) wakeUp() {
+func (g *mender) wakeUp() { ask(g.wake) }
+
+func ask(c chan struct{}) {
 	select {
-	case g.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default: // there will be one
 	}
 }
 
 // keepWhole mends the pod until ctx ends.
 func (g *mender) keepWhole(ctx context.Context) {
-	next := time.NewTimer(mendDelay)
-	defer next.Stop()
 	select {
 	case <-ctx.Done():
 		return
-	case <-next.C:
+	case <-time.After(mendDelay):
 	}
 	g.removeParts()
-	go g.watchMounts(ctx, g.wakeUp)
+	g.watchMounts(ctx)
 	g.watchFiles(ctx)
 	defer g.watch.close()
 	var fight fight
@@ -78,14 +86,8 @@ func (g *mender) keepWhole(ctx context.Context) {
 		if g.look(ctx) {
 			gap = fight.round(time.Now())
 		}
-		next.Reset(mendPeriod)
-		rest() // what a look leaves would else stay until there are megabytes of it
-		select {
-		case <-ctx.Done():
-			return
-		case <-next.C:
-		case <-g.wake:
-		}
+		restLater() // what a look leaves would else stay until there are megabytes of it
+		g.awaitCause(ctx)
 		select {
 		case <-ctx.Done():
 			return

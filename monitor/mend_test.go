@@ -53,6 +53,7 @@ func TestForeign(t *testing.T) {
 		{"events are appended", []string{"events.jsonl"}, false},
 		{"the record", []string{"pod.json"}, true},
 		{"the directory itself", []string{""}, true},
+		{"the mark of the logs", []string{".podrun"}, true},
 		{"several at once", []string{".pod.json.1", "events.jsonl", "lock"}, true},
 		{"nothing", nil, false},
 	} {

@@ -298,6 +298,7 @@ func identity(path string) string {
 type fileWatch struct {
 	socket *os.File
 	fd     int
+	whole  bool // all of them are watched
 }
 
 // Changes that are heard: of a directory's entries, and of an entry alone. The
@@ -354,22 +355,29 @@ func (w *fileWatch) renew(m *monitor) {
 	if m.address.v4.IsValid() {
 		files = append(files, filepath.Join(m.store.AddressDir(), m.uid()), filepath.Join(m.store.AddressDir(), m.address.v4.String()))
 	}
+	w.whole = true
+	watch := func(path string, changes uint32) {
+		if _, err := unix.InotifyAddWatch(w.fd, path, changes); err != nil {
+			w.whole = false // one that is not there is made by a later look
+		}
+	}
 	for _, dir := range dirs {
-		unix.InotifyAddWatch(w.fd, dir, entriesChange) // one that is not there is made by a later look
+		watch(dir, entriesChange)
 	}
 	for _, file := range files {
-		unix.InotifyAddWatch(w.fd, file, entryChange)
+		watch(file, entryChange)
 	}
 }
 
 // foreign tells whether there may be another's work among the events. What
-// podrun itself writes is a hidden file before it gets its name, but for events.
+// podrun itself writes is a hidden file before it gets its name, but for events;
+// the mark of the logs is one for ever.
 func foreign(events []byte) bool {
 	for len(events) >= unix.SizeofInotifyEvent {
 		size := int(events[12]) | int(events[13])<<8 | int(events[14])<<16
 		end := min(unix.SizeofInotifyEvent+size, len(events))
 		name := string(bytes.TrimRight(events[unix.SizeofInotifyEvent:end], "\x00"))
-		if !strings.HasPrefix(name, ".") && name != "events.jsonl" {
+		if name == logMark || !strings.HasPrefix(name, ".") && name != "events.jsonl" {
 			return true
 		}
 		events = events[end:]

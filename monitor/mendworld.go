@@ -28,6 +28,7 @@ func (g *mender) mendNetwork(ctx context.Context) ([]string, error) {
 	if !g.watching { // before the look: nothing is missed in between
 		g.watching = true
 		if err := g.host.Watch(ctx, a, g.wakeUp); err != nil {
+			g.deaf = true
 			fmt.Fprintf(os.Stderr, "podrun: %v; it is looked at once in %v\n", err, mendPeriod)
 		}
 	}
@@ -68,6 +69,29 @@ func (g *mender) mendMounts(context.Context) ([]string, error) {
 			all.again("the mount of "+g.users.stage, true, g.makeStage())
 		}
 	}
+	lost, err := g.lostMounts()
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range lost {
+		what := "the mount of volume " + v.Name
+		if !g.mountFromContainer(g.devices[v.Name], v.Path) {
+			what += " (with nothing of what was in it: restart the containers that use it)"
+		}
+		all.again(what, true, nil)
+	}
+	if len(lost) > 0 {
+		defer step.Change("mount volumes again")()
+		if _, _, err := g.mountAll(); err != nil { // finds what was mounted just now
+			return nil, err
+		}
+	}
+	return all.result()
+}
+
+// lostMounts are those of volumes and of /dev/shm that are missing. It notes the
+// devices of the others.
+func (g *mender) lostMounts() (lost []volumes.Mounted, err error) {
 	list, err := g.volumes.Mounted()
 	if err != nil {
 		return nil, err
@@ -75,26 +99,14 @@ func (g *mender) mendMounts(context.Context) ([]string, error) {
 	if !g.pod.Spec.HostIPC {
 		list = append(list, volumes.Mounted{Name: "/dev/shm", Path: g.shm, Lost: !volumes.IsMounted(g.shm)})
 	}
-	lost := false
 	for _, v := range list {
-		if !v.Lost {
+		if v.Lost {
+			lost = append(lost, v)
+		} else {
 			g.devices[v.Name] = deviceOf(v.Path)
-			continue
-		}
-		lost = true
-		what := "the mount of volume " + v.Name
-		if !g.mountFromContainer(g.devices[v.Name], v.Path) {
-			what += " (with nothing of what was in it: restart the containers that use it)"
-		}
-		all.again(what, true, nil)
-	}
-	if lost {
-		defer step.Change("mount volumes again")()
-		if _, _, err := g.mountAll(); err != nil { // finds what was mounted just now
-			return nil, err
 		}
 	}
-	return all.result()
+	return lost, nil
 }
 
 func deviceOf(path string) uint64 {
@@ -189,22 +201,22 @@ func (g *mender) mendCgroup(context.Context) ([]string, error) {
 	return []string{"the pod's cgroup"}, nil
 }
 
-// watchMounts calls changed whenever the mount table of the pod's mount namespace
-// does, until ctx ends: the kernel wakes those who poll it (proc_pid_mountinfo(5)).
-func (g *mender) watchMounts(ctx context.Context, changed func()) {
+// watchMounts tells of every change of the mount table of the pod's mount namespace,
+// until ctx ends: the kernel wakes those who poll it (proc_pid_mountinfo(5)).
+func (g *mender) watchMounts(ctx context.Context) {
 	table, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
+		g.deaf = true
 		return
 	}
-	defer table.Close()
+	context.AfterFunc(ctx, func() { table.Close() })
 	raw, err := table.SyscallConn()
 	if err != nil {
+		g.deaf = true
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { table.Close() })
-	defer stop()
-	raw.Read(func(uintptr) bool {
-		changed()
+	go raw.Read(func(uintptr) bool { // until it is closed
+		ask(g.remount)
 		return false
 	})
 }

@@ -15,7 +15,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/opencontainers/runc/libcontainer/system"
 	v1 "k8s.io/api/core/v1"
@@ -77,8 +76,7 @@ type monitor struct {
 	fate      atomic.Int32            // of the sandbox: undecided, leaving or replacing
 	aside     aside                   // reached when the work on the pod rests for watchPause
 
-	resting *time.Timer      // touched by the life's loop only
-	depart  func() departure // once
+	depart func() departure // once
 
 	checkpoint checkpoint
 
@@ -283,7 +281,7 @@ func (m *monitor) save(p pod.Checkpoint) {
 	m.mu.Unlock()
 	m.board.post(Update{Status: &p.Status})
 	trimLog(os.Stderr, logFile(m.store, m.uid()))
-	m.restLater()
+	restLater()
 }
 
 // end is a pod's own end, or its stop: the sandbox goes, and after a stop the

@@ -1,29 +1,83 @@
 package monitor
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// restAfter is how long a pod must be quiet before its monitor gives back the
-// memory that bringing it up has taken.
-const restAfter = 2 * time.Second
+const (
+	// restAfter is how long a pod must be quiet before its monitor gives back the
+	// memory that bringing it up has taken.
+	restAfter = 2 * time.Second
+	// restGrowth is how many bytes of garbage are worth a collection.
+	restGrowth = 256 << 10
+)
+
+// rested is what the process had of its own when it was last at rest, in bytes.
+var rested struct {
+	sync.Mutex
+	bytes int64
+}
 
 // rest makes an idle monitor small: the heap goes back to what lives, and the
 // pages of the program that were mapped on the way up are mapped again only
 // when they are used. They stay in the page cache for the next pod.
 func rest() {
-	if smaps, err := os.ReadFile("/proc/self/smaps"); err == nil {
-		for _, r := range untouched(string(smaps)) {
-			unix.Syscall(unix.SYS_MADVISE, r.start, r.end-r.start, unix.MADV_DONTNEED)
-		}
-	}
+	rested.Lock()
+	defer rested.Unlock()
+	settle()
+}
+
+func settle() {
+	regions := program() // first: reading it makes garbage
 	debug.FreeOSMemory()
+	drop(regions) // last: a collection uses much of the program
+	rested.bytes = anonymous()
+}
+
+// restAgain is rest after little was done, and costs next to nothing where that
+// has left little.
+func restAgain() {
+	rested.Lock()
+	defer rested.Unlock()
+	if anonymous() > rested.bytes+restGrowth {
+		settle()
+		return
+	}
+	drop(program())
+}
+
+// anonymous is how much memory of this process is of no file (statm, proc(5)).
+func anonymous() int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident, shared int64
+	fmt.Sscan(string(text), &size, &resident, &shared)
+	return (resident - shared) * int64(os.Getpagesize())
+}
+
+// program is what can be dropped of the program's mappings.
+var program = sync.OnceValue(func() []region {
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return nil
+	}
+	return untouched(string(smaps))
+})
+
+func drop(regions []region) {
+	for _, r := range regions {
+		unix.Syscall(unix.SYS_MADVISE, r.start, r.end-r.start, unix.MADV_DONTNEED)
+	}
 }
 
 // region is a range of addresses.
@@ -60,14 +114,10 @@ func parseRegion(text string) *region {
 	return &region{uintptr(start), uintptr(end)}
 }
 
+var resting = sync.OnceValue(func() *time.Timer { return time.AfterFunc(restAfter, rest) })
+
 // restLater calls rest once nothing has changed for a while.
-func (m *monitor) restLater() {
-	if m.resting == nil {
-		m.resting = time.AfterFunc(restAfter, rest)
-		return
-	}
-	m.resting.Reset(restAfter)
-}
+func restLater() { resting().Reset(restAfter) }
 
 // The monitor's log holds what went wrong lately.
 const (

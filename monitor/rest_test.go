@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	goruntime "runtime"
 	"slices"
 	"testing"
 )
@@ -23,5 +24,30 @@ Anonymous:             0 kB
 	want := []region{{0x401000, 0xf2a000}}
 	if got := untouched(smaps); !slices.Equal(got, want) {
 		t.Errorf("untouched: got %x, want %x", got, want)
+	}
+}
+
+// Little garbage is left where it is, more is given back.
+func TestRestAgain(t *testing.T) {
+	collections := func() uint32 {
+		var s goruntime.MemStats
+		goruntime.ReadMemStats(&s)
+		return s.NumGC
+	}
+	rest()
+	before, size := collections(), anonymous()
+	restAgain()
+	if got := collections(); got != before {
+		t.Errorf("with nothing to collect there were %d collections", got-before)
+	}
+	const much = 4 << 20
+	garbage := slices.Repeat([]byte{1}, much)
+	if got := anonymous() - size; got < much {
+		t.Errorf("%d bytes more are seen as %d", much, got)
+	}
+	goruntime.KeepAlive(garbage)
+	restAgain()
+	if got := anonymous() - size; got > much/2 {
+		t.Errorf("of the garbage %d bytes are left", got)
 	}
 }

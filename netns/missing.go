@@ -35,7 +35,7 @@ func (h Host) Missing(a Attachment) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at pod network: %w", err)
 	}
-	return append(missing, h.missingSysctls(a)...), nil
+	return append(missing, h.MissingSysctls(a)...), nil
 }
 
 // linkThatIsUp finds a link; nil where it is missing or down.
@@ -164,7 +164,9 @@ func (f *family) name() string {
 	return "ip"
 }
 
-func (h Host) missingSysctls(a Attachment) []string {
+// MissingSysctls is the part of [Host.Missing] that is settings, of most of which
+// [Host.Watch] does not hear. It costs little.
+func (h Host) MissingSysctls(a Attachment) []string {
 	settings := hostSysctls(h.linkName(a.UID), len(a.Ports) > 0, a.Addr6.IsValid())
 	var missing []string
 	if isOff("ipv4/ip_forward") {
