@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 
 	"github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runc/libcontainer/configs"
@@ -31,6 +33,19 @@ func (s *Spec) seccompFilter(sc v1.SecurityContext, names []string) (*configs.Se
 	if kind == v1.SeccompProfileTypeLocalhost {
 		return s.localhostFilter(sc.SeccompProfile, process)
 	}
+	return defaultFilter(process)
+}
+
+// filters are those of RuntimeDefault, by the capabilities that they depend on.
+// libcontainer holds a container's filter, some 40 kB, as long as that runs, and
+// changes nothing in it; most containers of a pod have the same.
+var filters sync.Map
+
+func defaultFilter(process *specs.Spec) (*configs.Seccomp, error) {
+	key := strings.Join(process.Process.Capabilities.Bounding, " ")
+	if made, ok := filters.Load(key); ok {
+		return made.(*configs.Seccomp), nil
+	}
 	profile, err := seccomp.GetDefaultProfile(process)
 	if err != nil {
 		return nil, fmt.Errorf("build the RuntimeDefault seccomp profile: %w", err)
@@ -44,6 +59,7 @@ func (s *Spec) seccompFilter(sc v1.SecurityContext, names []string) (*configs.Se
 	if err != nil {
 		return nil, fmt.Errorf("build the RuntimeDefault seccomp profile: %w", err)
 	}
+	filters.Store(key, filter)
 	return filter, nil
 }
 
