@@ -1,3 +1,10 @@
+// No start reads the table of mounts, which may be long, for a limit on the
+// processors of the caller's cgroup, which podrun leaves at once; nor does each
+// monitor keep the descriptors of that limit and look at it ever again.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command podrun runs Kubernetes Pod manifests on one Linux machine.
 package main
 
