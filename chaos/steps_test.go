@@ -36,10 +36,12 @@ type walk struct {
 	random  int      // so many times, kill three monitors at steps of any kind instead
 	keepers bool     // kill who keeps the sandbox: pause, and the first process of a shared PID namespace; else all others
 	only    []string // no other changes than these; none is all
-	order   []string // instead of the steps, one after the other: a line each
 }
 
-var every = flag.Bool("every", false, "walk all steps of all sessions, also those that have been walked in another")
+var (
+	every = flag.Bool("every", false, "walk all steps of all sessions, also those that have been walked in another")
+	order = flag.String("order", "", "kill at these `STEPS` instead of walking, one process after the other, with commas between them")
+)
 
 // walkers are the grounds on which sessions are played, one on each at a time.
 type walkers struct {
@@ -127,8 +129,8 @@ func (w walk) chosen(t *testing.T, steps []killStep, seen map[string]bool) []kil
 		seen[s.change()] = true
 	}
 	switch {
-	case w.order != nil:
-		return []killStep{{line: strings.Join(w.order, "\n")}}
+	case *order != "":
+		return []killStep{{line: strings.ReplaceAll(*order, ",", "\n")}}
 	case w.twice:
 		for i, s := range monitors {
 			monitors[i].line = s.line + "\n" + s.line
