@@ -17,8 +17,12 @@ type killStep struct {
 	passed  int // the command with which it was passed
 }
 
-// change is the step without its number: role, name, and before or after.
+// change is the step without its number: role, name, and before or after. In brief
+// the role is left out.
 func (k killStep) change() string {
+	if *brief {
+		return keyOf(k.line)
+	}
 	parts := strings.Split(k.line, "/")
 	return strings.Join(slices.Delete(parts, 2, 3), "/")
 }

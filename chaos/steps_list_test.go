@@ -7,6 +7,7 @@ var walks = []walk{
 	{name: "recovery", files: map[string]string{"pod.yaml": endingPod}, session: walkRecovery, during: 2},
 	{name: "ending", files: map[string]string{"pod.yaml": finishingPod}, session: walkFinishing},
 	{name: "restart", files: map[string]string{"pod.yaml": restartingPod}, session: walkRestart},
+	{name: "slow", files: map[string]string{"pod.yaml": slowPod}, session: walkSlow, only: []string{"note release of container", "hold reader", "open release", "release container"}},
 	{name: "change", files: map[string]string{"pod.yaml": changingPod, "changed.yaml": changedPod}, session: walkChange},
 	{name: "everything", files: map[string]string{"pod.yaml": wholePod}, session: walkEverything, newOnly: true},
 	{name: "debug", files: map[string]string{"pod.yaml": plainPod}, session: walkDebug, during: 2},

@@ -40,6 +40,7 @@ type walk struct {
 
 var (
 	every = flag.Bool("every", false, "walk all steps of all sessions, also those that have been walked in another")
+	brief = flag.Bool("brief", false, "kill once at each change, whoever makes it")
 	order = flag.String("order", "", "kill at these `STEPS` instead of walking, one process after the other, with commas between them")
 )
 
@@ -111,7 +112,7 @@ func (w walk) takes(s killStep, seen map[string]bool) bool {
 	case len(w.only) > 0 && !slices.Contains(w.only, s.name()):
 		return false
 	}
-	return !w.newOnly || *every || !seen[s.change()]
+	return *every || !seen[s.change()] || !w.newOnly && !*brief
 }
 
 // chosen are the steps to be killed at.
@@ -120,6 +121,9 @@ func (w walk) chosen(t *testing.T, steps []killStep, seen map[string]bool) []kil
 	for _, s := range steps {
 		if w.takes(s, seen) {
 			chosen = append(chosen, s)
+			if *brief {
+				seen[s.change()] = true
+			}
 		}
 		if strings.HasPrefix(s.line, "monitor/") && s.command == 0 {
 			monitors = append(monitors, s)
@@ -131,6 +135,7 @@ func (w walk) chosen(t *testing.T, steps []killStep, seen map[string]bool) []kil
 	switch {
 	case *order != "":
 		return []killStep{{line: strings.ReplaceAll(*order, ",", "\n")}}
+	case *brief:
 	case w.twice:
 		for i, s := range monitors {
 			monitors[i].line = s.line + "\n" + s.line

@@ -13,6 +13,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A container whose first process has so little of the processor that its monitor
+// dies before that has seen its release.
+func walkSlow(s *session) {
+	s.exits(0, "up", "pod.yaml")
+	before := s.runs("web", "main")
+	s.wrote("web", "main", 0, 1)
+	s.same(before, s.runs("web", "main"))
+	s.restarts("web", "main", 0)
+	s.exits(0, "down", "pod.yaml")
+}
+
+const slowPod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, "echo 1; exec sleep 3600"]
+    resources: {limits: {cpu: 20m}}
+`
+
 // A container writes more than one file of a log takes.
 func walkRotation(s *session) {
 	s.exits(0, "up", "pod.yaml")

@@ -73,9 +73,9 @@ func (c *Container) release(hold func(fifo *os.File) error) error {
 			return err
 		}
 	}
-	reader, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	reader, err := openReader(path)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
+		return err
 	}
 	defer unix.Close(reader)
 	if err := c.awaitRelease(reader, first); err != nil {
@@ -86,6 +86,16 @@ func (c *Container) release(hold func(fifo *os.File) error) error {
 		return err
 	}
 	return nil
+}
+
+// openReader lets who waits to write go on.
+func openReader(path string) (int, error) {
+	defer step.Change("open release")()
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
 }
 
 // releasePoll is how often the first process is looked at that an earlier
