@@ -43,6 +43,7 @@ var imageWalks = []imageWalk{
 	{"rm", (*imageGround).pulled, []string{"image", "rm", "APP"}, false},
 	{"prune", (*imageGround).pulled, []string{"image", "prune", "--all"}, true},
 	{"repair", (*imageGround).damaged, []string{"image", "check", "--repair"}, true},
+	{"stray", (*imageGround).stray, []string{"image", "check", "--repair"}, true},
 	{"remove", (*imageGround).damagedImport, []string{"image", "check", "--repair"}, true},
 }
 
@@ -106,6 +107,15 @@ func (w *imageGround) moved() {
 func (w *imageGround) damaged() {
 	w.pulled()
 	w.damage()
+}
+
+// stray is a blob that no image has, and that is not what its name says.
+func (w *imageGround) stray() {
+	w.bare()
+	blob := filepath.Join(w.g.Store.ImageDir(), "blobs/sha256", strings.Repeat("ab", 32))
+	if err := os.WriteFile(blob, []byte("{}"), 0o600); err != nil {
+		w.Fatal(err)
+	}
 }
 
 func (w *imageGround) damagedImport() {

@@ -56,7 +56,29 @@ func walkHalf(s *session) {
 	s.exits(0, "down", "pod.yaml")
 }
 
-// dies runs a command with an order to kill that every session has here.
+// An up that was killed as it wrote an object has left a part of a file.
+func walkUnfinished(s *session) {
+	s.dies("up/fill file/1/after", "up", "pod.yaml")
+	s.exits(0, "up", "pod.yaml")
+	s.runs("web", "main", "other")
+	s.wrote("web", "main", 0, 100)
+	s.exits(0, "down", "pod.yaml")
+}
+
+// A pod whose record cannot be read is taken down without it.
+func walkForced(s *session) {
+	s.exits(0, "up", "pod.yaml")
+	s.loses("web")
+	s.shell("echo '{cut' >$PODRUN_ROOT/pods/$(readlink $PODRUN_ROOT/names/default/web)/pod.json")
+	s.begin()
+	s.until("the end of the pod", func() bool {
+		r, _ := s.try("down", "--force", "pod.yaml")
+		return r.Code == 0
+	})
+}
+
+// dies runs a command with an order to kill that every session has here, before the
+// one that it may have besides.
 func (s *session) dies(step string, args ...string) {
 	s.Helper()
 	s.begin()
@@ -64,17 +86,12 @@ func (s *session) dies(step string, args ...string) {
 	if err != nil && !os.IsNotExist(err) {
 		s.Fatal(err)
 	}
-	if err := os.WriteFile(s.g.order(), []byte(step+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(s.g.order(), []byte(step+"\n"+string(own)), 0o600); err != nil {
 		s.Fatal(err)
 	}
 	s.try(args...)
-	if _, err := os.Lstat(s.g.order()); !os.IsNotExist(err) {
-		s.Fatalf("nobody was killed at %s (%v)", step, err)
-	}
-	if own != nil {
-		if err := os.WriteFile(s.g.order(), own, 0o600); err != nil {
-			s.Fatal(err)
-		}
+	if left, _ := os.ReadFile(s.g.order()); strings.HasPrefix(string(left), step+"\n") {
+		s.Fatalf("nobody was killed at %s", step)
 	}
 }
 

@@ -32,7 +32,9 @@ var walks = []walk{
 	{name: "events", files: map[string]string{"pod.yaml": plainPod}, session: walkEvents, newOnly: true},
 
 	{name: "boot", files: map[string]string{"pod.yaml": plainPod}, session: walkBoot, during: 2, newOnly: true},
-	{name: "half", files: map[string]string{"pod.yaml": plainPod}, session: walkHalf, newOnly: true},
+	{name: "half", files: map[string]string{"pod.yaml": plainPod}, session: walkHalf, only: []string{"remove run directory", "remove directory of a namespace"}},
+	{name: "unfinished", files: map[string]string{"pod.yaml": changingPod}, session: walkUnfinished, newOnly: true},
+	{name: "forced", files: map[string]string{"pod.yaml": plainPod}, session: walkForced, during: 3, newOnly: true},
 	{name: "hands", files: map[string]string{"pod.yaml": plainPod}, session: walkHands, during: 2, only: []string{"renew lock", "renew control socket", "keep descriptor", "claim address again", "mend network", "mount volumes again", "change rules"}},
 	{name: "state", files: map[string]string{"pod.yaml": plainPod}, session: walkState, during: 2, only: []string{"restore container state"}},
 	{name: "repairs", files: map[string]string{"pod.yaml": plainPod}, session: walkRepairs, during: 2, newOnly: true},

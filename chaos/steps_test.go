@@ -35,7 +35,7 @@ type walk struct {
 	twice   bool     // kill the next monitor at the same step, where it comes to that
 	random  int      // so many times, kill three monitors at steps of any kind instead
 	keepers bool     // kill who keeps the sandbox: pause, and the first process of a shared PID namespace; else all others
-	only    []string // no other changes than these; none is all
+	only    []string // all steps of these changes, and no others; none is all
 }
 
 var (
@@ -109,8 +109,8 @@ func (w walk) takes(s killStep, seen map[string]bool) bool {
 	switch {
 	case s.ofKeeper() != w.keepers, w.during != 0 && w.during != s.passed:
 		return false
-	case len(w.only) > 0 && !slices.Contains(w.only, s.name()):
-		return false
+	case len(w.only) > 0:
+		return slices.Contains(w.only, s.name())
 	}
 	return *every || !seen[s.change()] || !w.newOnly && !*brief
 }

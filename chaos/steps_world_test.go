@@ -6,23 +6,58 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"podrun/ground"
 
 	"golang.org/x/sys/unix"
 )
 
-// A container whose first process has so little of the processor that its monitor
-// dies before that has seen its release.
+// The first process of a container stands still as it is released, so that its monitor
+// dies before it has become the program.
 func walkSlow(s *session) {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.slowDown("web", "second")
+	}()
 	s.exits(0, "up", "pod.yaml")
-	before := s.runs("web", "main")
-	s.wrote("web", "main", 0, 1)
-	s.same(before, s.runs("web", "main"))
-	s.restarts("web", "main", 0)
+	<-stopped
+	before := s.runs("web", "main", "second")
+	s.wrote("web", "second", 0, 1)
+	s.same(before, s.runs("web", "main", "second"))
+	s.restarts("web", "second", 0)
 	s.exits(0, "down", "pod.yaml")
 }
+
+// slowDown stops the container's first process before it is released, and for a while.
+func (s *session) slowDown(pod, container string) {
+	var first *ground.Process
+	for start := time.Now(); first == nil && time.Since(start) < patience; time.Sleep(2 * time.Millisecond) {
+		all, err := ground.Processes()
+		uid, none := s.g.UID(pod)
+		if err != nil || none != nil {
+			continue
+		}
+		if i := slices.IndexFunc(all, func(p ground.Process) bool { return p.Is(container, uid, all) }); i >= 0 {
+			first = &all[i]
+		}
+	}
+	if first == nil {
+		return // the session will miss it
+	}
+	syscall.Kill(first.PID, syscall.SIGSTOP)
+	os.WriteFile(filepath.Join(s.g.Dir, "world", "go"), nil, 0o644)
+	time.Sleep(slowTime)
+	syscall.Kill(first.PID, syscall.SIGCONT)
+}
+
+// slowTime is enough for a monitor to begin a release, and to be killed at it.
+const slowTime = 500 * time.Millisecond
 
 const slowPod = `
 apiVersion: v1
@@ -30,12 +65,18 @@ kind: Pod
 metadata: {name: web}
 spec:
   terminationGracePeriodSeconds: 0
+  volumes: [{name: world, hostPath: {path: GROUND/world}}]
   containers:
   - name: main
     image: busybox
     imagePullPolicy: Never
+    command: [sleep, "3600"]
+    lifecycle: {postStart: {exec: {command: [sh, -c, "while [ ! -e /world/go ]; do sleep 0.02; done"]}}}
+    volumeMounts: [{name: world, mountPath: /world}]
+  - name: second
+    image: busybox
+    imagePullPolicy: Never
     command: [sh, -c, "echo 1; exec sleep 3600"]
-    resources: {limits: {cpu: 20m}}
 `
 
 // A container writes more than one file of a log takes.

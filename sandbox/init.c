@@ -139,6 +139,7 @@ static void init_main(int own_users)
 {
 	long pid;
 	syscall(SYS_close_range, (own_users ? OWN_USERS_FD : TELL_FD) + 1, ~0U, 0);
+	step_stay();
 	umask(022);
 	prctl(PR_SET_NAME, "pause");
 	if (setns(PAUSE_FD, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0)

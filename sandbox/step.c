@@ -18,6 +18,7 @@
 enum { MAX_CHANGES = 64, MAX_ORDER = 4096 };
 
 static const char *dir, *role;
+static int base = AT_FDCWD; // of dir, where that is relative
 static struct {
 	const char *change;
 	int count;
@@ -27,6 +28,14 @@ void step_begin(const char *as)
 {
 	dir = getenv("PODRUN_STEPS");
 	role = as;
+}
+
+void step_stay(void)
+{
+	if (!dir)
+		return;
+	base = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dir = ".";
 }
 
 static int *count_of(const char *change)
@@ -41,8 +50,8 @@ static int *count_of(const char *change)
 // replace writes what is left of the order, and puts it in the order's place.
 static void replace(const char *mine, const char *order, const char *rest, size_t size)
 {
-	int fd = open(mine, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	if (fd < 0 || write(fd, rest, size) != (ssize_t)size || rename(mine, order) != 0)
+	int fd = openat(base, mine, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (fd < 0 || write(fd, rest, size) != (ssize_t)size || renameat(base, mine, base, order) != 0)
 		abort();
 	close(fd);
 }
@@ -54,7 +63,7 @@ static int claim(const char *line, size_t size)
 	ssize_t n;
 	int fd;
 	snprintf(order, sizeof order, "%s/kill", dir);
-	fd = open(order, O_RDONLY | O_CLOEXEC);
+	fd = openat(base, order, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
 	n = read(fd, text, sizeof text);
@@ -62,7 +71,7 @@ static int claim(const char *line, size_t size)
 	if (n < (ssize_t)size || memcmp(text, line, size) != 0)
 		return 0;
 	snprintf(mine, sizeof mine, "%s.%d", order, getpid());
-	if (rename(order, mine) != 0)
+	if (renameat(base, order, base, mine) != 0)
 		return 0; // another was faster
 	if (n > (ssize_t)size)
 		replace(mine, order, text + size, n - size);
@@ -77,7 +86,7 @@ static void pass(const char *change, int count, const char *when)
 		return;
 	snprintf(path, sizeof path, "%s/trace", dir);
 	size = snprintf(line, sizeof line, "%s/%s/%d/%s\n", role, change, count, when);
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	fd = openat(base, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 && (errno == ENOENT || errno == EACCES))
 		return; // the test is over, or this process is nobody by now
 	if (fd < 0 || write(fd, line, size) != size)

@@ -10,6 +10,8 @@
 // step_begin reads where the steps are written down; role is the first part of
 // their names.
 void step_begin(const char *role);
+// step_stay is called where the root of this process may become another.
+void step_stay(void);
 const char *step_before(const char *change);
 void step_after(const char **change);
 
@@ -21,6 +23,7 @@ void step_after(const char **change);
 #else
 
 #define step_begin(role) ((void)0)
+#define step_stay() ((void)0)
 #define CHANGE(name) ((void)0)
 
 #endif
