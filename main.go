@@ -1,6 +1,5 @@
-// No start reads the table of mounts, which may be long, for a limit on the
-// processors of the caller's cgroup, which podrun leaves at once; nor does each
-// monitor keep the descriptors of that limit and look at it ever again.
+// The runtime would keep the files of a limit on the processors of the caller's
+// cgroup, which pause and monitor leave at once, and read them again and again.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0

@@ -17,6 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"podrun/monitor"
 	"podrun/netns"
 	"podrun/state"
 	"podrun/step"
@@ -140,8 +141,7 @@ func (a *app) notef(format string, args ...any) {
 // printed once, as `podrun: …`, each complaint on a line of its own.
 func Run(ctx context.Context, args []string, s Streams) int {
 	a := &app{Streams: s}
-	program := newProgram(a)
-	err := program.RunContext(ctx, intersperse(program, asked(args)))
+	err := a.run(ctx, args)
 	if err == nil {
 		return 0
 	}
@@ -156,6 +156,14 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		}
 	}
 	return code
+}
+
+func (a *app) run(ctx context.Context, args []string) error {
+	if config, uid, ok := monitor.Asked(args); ok {
+		return a.keepPod(ctx, config, uid)
+	}
+	program := newProgram(a)
+	return program.RunContext(ctx, intersperse(program, asked(args)))
 }
 
 func newProgram(a *app) *cli.App {
@@ -197,7 +205,7 @@ func newProgram(a *app) *cli.App {
 func commands(a *app) []*cli.Command {
 	all := []*cli.Command{
 		upCommand(a), psCommand(a), describeCommand(a), eventsCommand(a), logsCommand(a), execCommand(a), attachCommand(a), debugCommand(a), conditionCommand(a), downCommand(a), suspendCommand(a), resumeCommand(a), installServiceCommand(a),
-		getCommand(a), validateCommand(a), explainCommand(a), imageCommand(a), volumeCommand(a), systemCommand(a), versionCommand(a), monitorCommand(a),
+		getCommand(a), validateCommand(a), explainCommand(a), imageCommand(a), volumeCommand(a), systemCommand(a), versionCommand(a),
 	}
 	for _, c := range all {
 		settle(c)

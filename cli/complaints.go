@@ -34,15 +34,12 @@ func complaints(err error) []error {
 	return list
 }
 
-// What package flag says, which has one dash for every flag.
-var (
-	badValue    = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-(\S+): `)
-	needsValue  = regexp.MustCompile(`^flag needs an argument: -(\S+)$`)
-	unknownFlag = regexp.MustCompile(`^flag provided but not defined: -(\S+)$`)
-)
-
-// flagComplaint says in podrun's words what is wrong with a flag.
+// flagComplaint says in podrun's words what is wrong with a flag. What package flag
+// says has one dash for every flag.
 func flagComplaint(flags []cli.Flag, text string) string {
+	badValue := regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-(\S+): `)
+	needsValue := regexp.MustCompile(`^flag needs an argument: -(\S+)$`)
+	unknownFlag := regexp.MustCompile(`^flag provided but not defined: -(\S+)$`)
 	if m := badValue.FindStringSubmatch(text); m != nil {
 		return fmt.Sprintf("%s %s: want %s", dashed(m[2]), m[1], wantedValue(find(flags, m[2])))
 	}

@@ -1,28 +1,25 @@
 package cli
 
 import (
+	"context"
 	"os"
 
-	"github.com/urfave/cli/v2"
-
 	"podrun/monitor"
+	"podrun/state"
+	"podrun/step"
 )
 
-// monitorCommand is the process that keeps a pod. Only pause starts it.
-func monitorCommand(a *app) *cli.Command {
-	return &cli.Command{
-		Name:      "monitor",
-		Hidden:    true,
-		ArgsUsage: "UID",
-		Action: func(c *cli.Context) error {
-			store, err := a.store()
-			if err != nil {
-				return err
-			}
-			// libcontainer gives a container's init this name until it becomes the
-			// container's program; with the monitor's own it would pass for one.
-			os.Args[0] = "podrun"
-			return monitor.Run(c.Context, store, c.Args().First())
-		},
+// keepPod is the process that keeps a pod. It is no command: the flags and texts of
+// all commands would stay with it for as long as the pod runs.
+func (a *app) keepPod(ctx context.Context, config state.Config, uid string) error {
+	step.As("monitor")
+	a.config = config
+	store, err := a.store()
+	if err != nil {
+		return err
 	}
+	// libcontainer gives a container's init this name until it becomes the
+	// container's program; with the monitor's own it would pass for one.
+	os.Args[0] = "podrun"
+	return monitor.Run(ctx, store, uid)
 }

@@ -27,6 +27,14 @@ func arguments(s *state.Store, r *state.Record) []string {
 	}
 }
 
+// Asked reads such arguments; ok says that they are.
+func Asked(args []string) (c state.Config, uid string, ok bool) {
+	if len(args) != 9 || !strings.HasPrefix(args[0], monitorTitle) || args[7] != "monitor" {
+		return c, "", false
+	}
+	return state.Config{Root: args[2], RunRoot: args[4], LogDir: args[6]}, args[8], true
+}
+
 // Monitors finds the monitors of a store's pods by their arguments: pids by uid. One
 // that takes its sandbox down is in no cgroup of the pod any more.
 func Monitors(s *state.Store) (map[string][]int, error) {
@@ -53,11 +61,11 @@ func monitorOf(s *state.Store, pid int) string {
 	if err != nil || !bytes.HasPrefix(line, []byte(monitorTitle)) {
 		return ""
 	}
-	args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-	if len(args) < 9 || args[2] != s.Root || args[7] != "monitor" {
+	config, uid, ok := Asked(strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"))
+	if !ok || config.Root != s.Root {
 		return ""
 	}
-	return args[8]
+	return uid
 }
 
 // killMonitors kills the monitors of a pod, wherever they are, and waits until they
