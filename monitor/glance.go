@@ -31,7 +31,7 @@ func (g *mender) awaitCause(ctx context.Context) {
 			if !g.glance() {
 				return
 			}
-			restAgain()
+			rest()
 			glances++
 		}
 	}

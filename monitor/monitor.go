@@ -93,6 +93,7 @@ type monitor struct {
 
 // Run keeps the pod of uid until it has ended. Only pause starts it.
 func Run(ctx context.Context, store *state.Store, uid string) error {
+	collectLater()
 	m, err := open(store, uid)
 	if err != nil {
 		return err

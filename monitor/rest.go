@@ -1,7 +1,7 @@
 package monitor
 
 import (
-	"fmt"
+	"math"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -16,9 +16,19 @@ const (
 	// restAfter is how long a pod must be quiet before its monitor gives back the
 	// memory that bringing it up has taken.
 	restAfter = 2 * time.Second
+	// upMemory is how many bytes bringing a pod up may take before garbage is collected.
+	upMemory = 64 << 20
 	// restGrowth is how many bytes of garbage are worth a collection.
 	restGrowth = 256 << 10
 )
+
+// collectLater puts the collection of garbage off until the first rest, which comes
+// soon. With each one the runtime makes tables for more of the sizes that objects have,
+// of some kilobytes, and keeps them for ever (mspanset.go).
+func collectLater() {
+	debug.SetMemoryLimit(upMemory)
+	debug.SetGCPercent(-1)
+}
 
 // rested is what the process had of its own when it was last at rest, in bytes.
 var rested struct {
@@ -26,32 +36,20 @@ var rested struct {
 	bytes int64
 }
 
-// rest makes an idle monitor small: the heap goes back to what lives, and the
-// pages of the program that were mapped on the way up are mapped again only
-// when they are used. They stay in the page cache for the next pod.
+// rest makes an idle monitor small: the heap goes back to what lives, where that is
+// worth it, and the pages of the program that were mapped on the way are mapped again
+// only when they are used. They stay in the page cache for the next pod.
 func rest() {
 	rested.Lock()
 	defer rested.Unlock()
-	settle()
-}
-
-func settle() {
 	regions := program() // first: reading it makes garbage
-	debug.FreeOSMemory()
-	drop(regions) // last: a collection uses much of the program
-	rested.bytes = anonymous()
-}
-
-// restAgain is rest after little was done, and costs next to nothing where that
-// has left little.
-func restAgain() {
-	rested.Lock()
-	defer rested.Unlock()
 	if anonymous() > rested.bytes+restGrowth {
-		settle()
-		return
+		debug.FreeOSMemory()
+		debug.SetGCPercent(100)
+		debug.SetMemoryLimit(math.MaxInt64)
+		rested.bytes = anonymous()
 	}
-	drop(program())
+	drop(regions) // last: a collection uses much of the program
 }
 
 // anonymous is how much memory of this process is of no file (statm, proc(5)).
@@ -60,9 +58,12 @@ func anonymous() int64 {
 	if err != nil {
 		return 0
 	}
-	var size, resident, shared int64
-	fmt.Sscan(string(text), &size, &resident, &shared)
-	return (resident - shared) * int64(os.Getpagesize())
+	pages := func(field string) int64 {
+		n, _ := strconv.ParseInt(field, 10, 64)
+		return n * int64(os.Getpagesize())
+	}
+	fields := strings.Fields(string(text))
+	return pages(fields[1]) - pages(fields[2]) // resident, and shared with files
 }
 
 // program is what can be dropped of the program's mappings.
@@ -114,7 +115,17 @@ func parseRegion(text string) *region {
 	return &region{uintptr(start), uintptr(end)}
 }
 
-var resting = sync.OnceValue(func() *time.Timer { return time.AfterFunc(restAfter, rest) })
+// resting is a goroutine that never ends: what its end uses of the program would
+// stay mapped after each rest.
+var resting = sync.OnceValue(func() *time.Timer {
+	quiet := time.NewTimer(restAfter)
+	go func() {
+		for range quiet.C {
+			rest()
+		}
+	}()
+	return quiet
+})
 
 // restLater calls rest once nothing has changed for a while.
 func restLater() { resting().Reset(restAfter) }

@@ -28,7 +28,7 @@ Anonymous:             0 kB
 }
 
 // Little garbage is left where it is, more is given back.
-func TestRestAgain(t *testing.T) {
+func TestRest(t *testing.T) {
 	collections := func() uint32 {
 		var s goruntime.MemStats
 		goruntime.ReadMemStats(&s)
@@ -36,7 +36,7 @@ func TestRestAgain(t *testing.T) {
 	}
 	rest()
 	before, size := collections(), anonymous()
-	restAgain()
+	rest()
 	if got := collections(); got != before {
 		t.Errorf("with nothing to collect there were %d collections", got-before)
 	}
@@ -46,7 +46,7 @@ func TestRestAgain(t *testing.T) {
 		t.Errorf("%d bytes more are seen as %d", much, got)
 	}
 	goruntime.KeepAlive(garbage)
-	restAgain()
+	rest()
 	if got := anonymous() - size; got > much/2 {
 		t.Errorf("of the garbage %d bytes are left", got)
 	}
