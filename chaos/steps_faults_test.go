@@ -202,10 +202,12 @@ func walkRepairs(s *session) {
 const leftovers = `
 ghost=11111111-2222-4333-8444-555555555555
 net=${PODRUN_SUBNET%.0/24}
+own=$(readlink $PODRUN_RUN_ROOT/addresses/$(readlink $PODRUN_ROOT/names/default/web))
+other() { echo $net.$(( (${own##*.} + $1) % 240 + 5 )); } # an address that the pod has not
 ln -s $ghost $PODRUN_ROOT/names/default/ghost
 mkdir -p $PODRUN_ROOT/pods/$ghost/volumes $PODRUN_RUN_ROOT/pods/99999999-2222-4333-8444-555555555555
-ln -s $ghost $PODRUN_RUN_ROOT/addresses/$net.99
-ln -s $net.77 $PODRUN_RUN_ROOT/addresses/abcdefab-2222-4333-8444-555555555555
+ln -s $ghost $PODRUN_RUN_ROOT/addresses/$(other 60)
+ln -s $(other 120) $PODRUN_RUN_ROOT/addresses/abcdefab-2222-4333-8444-555555555555
 for dir in /sys/fs/cgroup/podrun /sys/fs/cgroup/*/podrun; do
 	if test -d $dir; then mkdir -p $dir/$INSTANCE/$ghost/main.0; fi
 done
@@ -214,7 +216,7 @@ echo $INSTANCE >$PODRUN_LOG_DIR/default_ghost_$ghost/.podrun
 ip link add ${PODRUN_LINK_PREFIX}xx1 type veth peer name ${PODRUN_LINK_PREFIX}xx2
 ip link set ${PODRUN_LINK_PREFIX}xx1 up
 ip link set ${PODRUN_LINK_PREFIX}xx2 up
-ip route add $net.66/32 dev ${PODRUN_LINK_PREFIX}xx1
+ip route add $(other 180)/32 dev ${PODRUN_LINK_PREFIX}xx1
 mkdir -p -m 700 $PODRUN_ROOT/volumes $PODRUN_ROOT/volumes/nobody $PODRUN_ROOT/volumes/default $PODRUN_ROOT/volumes/default/orphan
 touch -d '1 hour ago' $PODRUN_ROOT/volumes/nobody
 printf 33333333-2222-4333-8444-555555555555 >$PODRUN_ROOT/volumes/default/orphan/owner

@@ -41,7 +41,7 @@ type walk struct {
 var (
 	every = flag.Bool("every", false, "walk all steps of all sessions, also those that have been walked in another")
 	brief = flag.Bool("brief", false, "kill once at each change, whoever makes it")
-	order = flag.String("order", "", "kill at these `STEPS` instead of walking, one process after the other, with commas between them")
+	order = flag.String("order", "", "kill at these `STEPS` instead of walking, one process after the other, with commas between them; or in several sessions, with semicolons")
 )
 
 // walkers are the grounds on which sessions are played, one on each at a time.
@@ -92,7 +92,9 @@ func (w walk) run(t *testing.T, walkers *walkers) {
 		return
 	}
 	var all sync.WaitGroup
-	for _, step := range w.chosen(t, steps, walkers.seen) {
+	chosen := w.chosen(t, steps, walkers.seen)
+	t.Logf("%d deaths of %d", len(chosen), len(steps))
+	for _, step := range chosen {
 		g := <-grounds
 		all.Go(func() {
 			defer func() { grounds <- g }()
@@ -134,7 +136,11 @@ func (w walk) chosen(t *testing.T, steps []killStep, seen map[string]bool) []kil
 	}
 	switch {
 	case *order != "":
-		return []killStep{{line: strings.ReplaceAll(*order, ",", "\n")}}
+		chosen = nil
+		for one := range strings.SplitSeq(*order, ";") {
+			chosen = append(chosen, killStep{line: strings.ReplaceAll(one, ",", "\n")})
+		}
+		return chosen
 	case *brief:
 	case w.twice:
 		for i, s := range monitors {
