@@ -64,13 +64,18 @@ func (g *Ground) leftCgroups() ([]string, error) {
 
 // leftProcesses knows the ground's processes by their binary, its roots in their
 // titles, and their cgroups. Not counted: what the script itself has in the
-// background, and zombies that wait for the machine's init.
+// background, and zombies that wait for the machine's init, or for a parent that is
+// one but for a last thread.
 func (g *Ground) leftProcesses() ([]string, error) {
 	all, err := Processes()
+	ended := map[int]bool{1: true}
+	for _, q := range all {
+		ended[q.PID] = ended[q.PID] || q.State == "Z"
+	}
 	var left []string
 	for _, q := range all {
 		ours := strings.HasPrefix(q.Exe, g.Binary) || strings.Contains(q.Title, g.Dir+"/") || q.in("podrun/"+g.Store.Instance, g.Store.Instance+"-")
-		if !ours || q.Parent == os.Getpid() || q.State == "Z" && q.Parent == 1 {
+		if !ours || q.Parent == os.Getpid() || q.State == "Z" && ended[q.Parent] {
 			continue
 		}
 		left = append(left, fmt.Sprintf("process %d (parent %d, state %s): %s", q.PID, q.Parent, q.State, q.Title))
