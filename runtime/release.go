@@ -20,6 +20,8 @@ const (
 	fifoFile = "exec.fifo"
 )
 
+var errNeverRan = errors.New("its first process ended before it became the container's program; a seccomp profile that forbids what that takes is one reason")
+
 // Start releases the prepared container: its program runs. Asked again, it
 // releases nothing and returns the time of the first release.
 //
@@ -47,7 +49,7 @@ func (c *Container) Start(hold func(fifo *os.File) error) (time.Time, error) {
 	}
 	text, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
-		return time.Time{}, errors.New("release container: its first process ended before it became the container's program; a seccomp profile that forbids what that takes is one reason")
+		return time.Time{}, fmt.Errorf("release container: %w", errNeverRan)
 	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("release container: %w", err)
@@ -115,7 +117,7 @@ func (c *Container) awaitRelease(reader int, first *Watch) error {
 			return nil
 		}
 		if first.ended() {
-			return errors.New("its first process has ended")
+			return errNeverRan
 		}
 		if set[0].Revents&unix.POLLHUP != 0 {
 			time.Sleep(time.Millisecond) // poll does not wait any more
