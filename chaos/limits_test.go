@@ -157,7 +157,8 @@ func TestFullLogDir(t *testing.T) {
 	}
 	defer up.Wait()
 	uid := uidOf(t, g, "counter")
-	main := mustFind(t, uid, "main")
+	ground.Until(t, "the start", func() bool { return strings.Contains(g.Run("ps", "counter").Stdout, "Running") })
+	main := mustFind(t, uid, "main") // and none of those that prepare it
 	var fs unix.Statfs_t
 	ground.Until(t, "a full disk", func() bool { return unix.Statfs(g.Store.LogDir, &fs) == nil && fs.Bavail < 64 })
 	if main.Ended() {

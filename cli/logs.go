@@ -103,14 +103,27 @@ func (a *app) printLogs(ctx context.Context, s *state.Store, f *monitor.Found, o
 	following.Wait()
 	err := errors.Join(followed...)
 	if err == nil && o.follow && ctx.Err() == nil {
-		err = a.tellUnkept(s, f.Ref)
+		err = a.tellUnkept(ctx, s, f.Ref)
 	}
 	return err
 }
 
+// leavingGap is how often a pod is looked at whose monitor is about to leave.
+const leavingGap = 20 * time.Millisecond
+
+// suspending tells whether the pod ends for a while, and is not through.
+func suspending(f *monitor.Found) bool {
+	stop := f.Status.Stop
+	return stop != nil && stop.Resume && f.Kept && !f.Status.Ended
+}
+
 // tellUnkept says why logs are not followed any further, where the pod has not ended.
-func (a *app) tellUnkept(s *state.Store, ref state.Ref) error {
+func (a *app) tellUnkept(ctx context.Context, s *state.Store, ref state.Ref) error {
 	f, err := monitor.Find(s, ref)
+	for err == nil && suspending(f) && ctx.Err() == nil {
+		time.Sleep(leavingGap)
+		f, err = monitor.Find(s, ref)
+	}
 	if err != nil || !f.Lost() {
 		return nil
 	}
