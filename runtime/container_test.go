@@ -39,7 +39,7 @@ func TestSignal(t *testing.T) {
 		signal unix.Signal
 		want   Exit
 	}{
-		{"echo ready; trap 'exit 5' TERM; while :; do sleep .01; done", unix.SIGTERM, Exit{Code: 5}},
+		{"trap 'exit 5' TERM; echo ready; while :; do sleep .01; done", unix.SIGTERM, Exit{Code: 5}},
 		{"echo ready; sleep 100", unix.SIGKILL, Exit{Code: 137, Signal: 9}},
 	}
 	for _, test := range tests {
@@ -47,7 +47,6 @@ func TestSignal(t *testing.T) {
 		_, err := c.Start(nil)
 		must(t, err)
 		out.Read(make([]byte, len("ready\n")))
-		time.Sleep(10 * time.Millisecond) // for the trap
 		must(t, c.Signal(test.signal))
 		if _, exit := r.finish(c, out); exit != test.want {
 			t.Errorf("%v: got %+v, want %+v", test.signal, exit, test.want)
