@@ -48,8 +48,8 @@ var treeHarms = []struct {
 }{
 	{harm{"a file", func(dir string) error { return flip(filepath.Join(dir, "etc/conf")) }}, "hard has changed: its content"},
 	{harm{"a file truncated", func(dir string) error { return os.Truncate(filepath.Join(dir, "etc/conf"), 1) }}, "etc/conf has changed: its size is 1, and was 9"},
-	{harm{"a file removed", func(dir string) error { return os.Remove(filepath.Join(dir, "etc/conf")) }}, "etc"},
-	{harm{"a file added", func(dir string) error { return os.WriteFile(filepath.Join(dir, "new"), nil, 0o644) }}, ""},
+	{harm{"a file removed", func(dir string) error { return os.Remove(filepath.Join(dir, "etc/conf")) }}, "etc/conf is missing"},
+	{harm{"a file added", func(dir string) error { return os.WriteFile(filepath.Join(dir, "new"), nil, 0o644) }}, "new was added"},
 	{harm{"the mode", func(dir string) error { return os.Chmod(filepath.Join(dir, "etc/conf"), 0o755) }}, "etc/conf has changed: its mode is 0755, and was 0644"},
 	{harm{"the owner", func(dir string) error { return os.Chown(filepath.Join(dir, "etc/conf"), 7, 8) }}, "etc/conf has changed: its owner is 7:8, and was 0:0"},
 	{harm{"an attribute", func(dir string) error {
@@ -57,10 +57,10 @@ var treeHarms = []struct {
 	}}, "its attributes"},
 	{harm{"a link", func(dir string) error {
 		return errors.Join(os.Remove(filepath.Join(dir, "link")), os.Symlink("/etc/shadow", filepath.Join(dir, "link")))
-	}}, ""},
+	}}, `link has changed: its link is "/etc/shadow", and was `},
 	{harm{"a device", func(dir string) error {
 		return errors.Join(os.Remove(filepath.Join(dir, "null")), unix.Mknod(filepath.Join(dir, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 1))))
-	}}, ""},
+	}}, "null has changed: its "},
 	{harm{"a hard link", func(dir string) error {
 		return errors.Join(os.Remove(filepath.Join(dir, "hard")), os.Link(filepath.Join(dir, "null"), filepath.Join(dir, "hard")))
 	}}, ""},

@@ -32,6 +32,8 @@ import (
 // fileFields are the words after the path. A file that has no such thing has a dash.
 var fileFields = []string{"type", "mode", "owner", "size", "time", "device", "link", "attributes", "content"}
 
+var timeField = slices.Index(fileFields, "time")
+
 // walker walks a layer. Nothing but regular files and directories is opened, and
 // no link is followed: a layer holds whatever its maker wanted.
 type walker struct {

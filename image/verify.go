@@ -2,12 +2,14 @@ package image
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,8 +84,10 @@ func readInventory(f io.Reader) (lines *bufio.Reader, stop func(), err error) {
 	return bufio.NewReaderSize(z, 64<<10), z.Close, nil
 }
 
-// compare walks the layer beside its inventory.
+// compare walks the layer beside its inventory. The time of a directory, which goes
+// with what is in it, is told only where nothing else differs.
 func compare(dir string, inventory *bufio.Reader) error {
+	var touched error
 	err := walk(dir, func(path, fields string) error {
 		want, err := inventory.ReadString('\n')
 		if errors.Is(err, io.EOF) {
@@ -95,6 +99,10 @@ func compare(dir string, inventory *bufio.Reader) error {
 		if want == line(path, fields) {
 			return nil
 		}
+		if isTouched(want, path, fields) {
+			touched = cmp.Or(touched, damagef("%s has changed: its time", path))
+			return nil
+		}
 		return difference(dir, want, path, fields)
 	})
 	if err != nil {
@@ -102,7 +110,7 @@ func compare(dir string, inventory *bufio.Reader) error {
 	}
 	rest, err := inventory.ReadString('\n')
 	if errors.Is(err, io.EOF) {
-		return nil
+		return touched
 	}
 	if err != nil {
 		return err
@@ -121,6 +129,17 @@ func splitLine(text string) (path, fields string) {
 	return path, strings.TrimSpace(text[len(quoted):])
 }
 
+// isTouched tells whether of a directory only the time differs.
+func isTouched(wanted, path, fields string) bool {
+	name, want := splitLine(wanted)
+	got, expected := strings.Fields(fields), strings.Fields(want)
+	if name != path || got[0] != "directory" || len(expected) != len(fileFields) {
+		return false
+	}
+	expected[timeField] = got[timeField]
+	return slices.Equal(got, expected)
+}
+
 // difference says what the first file is that differs, and how.
 func difference(dir, wanted, path, fields string) error {
 	name, want := splitLine(wanted)
@@ -136,13 +155,17 @@ func difference(dir, wanted, path, fields string) error {
 		return damagef("%s was added", path)
 	}
 	got, expected := strings.Fields(fields), strings.Fields(want)
-	for i, field := range fileFields {
-		if len(expected) == len(fileFields) && got[i] != expected[i] {
-			if field == "content" || field == "attributes" || field == "time" {
-				return damagef("%s has changed: its %s", path, field)
-			}
-			return damagef("%s has changed: its %s is %s, and was %s", path, field, got[i], expected[i])
-		}
+	if len(expected) != len(fileFields) {
+		return damagef("%s has changed", path)
 	}
-	return damagef("%s has changed", path)
+	for i, field := range fileFields {
+		if got[i] == expected[i] || i == timeField { // that goes with the others
+			continue
+		}
+		if field == "content" || field == "attributes" {
+			return damagef("%s has changed: its %s", path, field)
+		}
+		return damagef("%s has changed: its %s is %s, and was %s", path, field, got[i], expected[i])
+	}
+	return damagef("%s has changed: its time", path)
 }
