@@ -2,17 +2,14 @@ package monitor
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"podrun/sandbox"
 	"podrun/state"
 	"podrun/step"
 )
@@ -77,25 +74,15 @@ func killMonitors(s *state.Store, uid string, wait time.Duration) error {
 		if err != nil {
 			return err
 		}
-		pids := slices.DeleteFunc(all[uid], func(pid int) bool { return killMonitor(s, uid, pid) })
+		pids := all[uid]
 		if len(pids) == 0 {
 			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("kill the pod's monitor: process %d does not end: it waits for the kernel", pids[0])
 		}
+		for _, pid := range pids {
+			sandbox.KillIf(pid, func() bool { return monitorOf(s, pid) == uid })
+		}
 	}
-}
-
-// killMonitor reports whether the process has ended, or is none of the pod's.
-func killMonitor(s *state.Store, uid string, pid int) bool {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return true
-	}
-	defer unix.Close(fd)
-	if monitorOf(s, pid) != uid { // the number was used again before it was opened
-		return true
-	}
-	return errors.Is(unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0), unix.ESRCH)
 }

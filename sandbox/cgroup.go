@@ -224,19 +224,23 @@ func killBelow(dir string) int {
 	return n
 }
 
-// killMember kills pid through a pidfd, after making sure that the process
-// behind it is still in the group: the number may have been used again.
+// killMember reports whether pid was in the group.
 func killMember(pid int, group string) bool {
+	return KillIf(pid, func() bool {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		return err == nil && isMember(string(data), group)
+	})
+}
+
+// KillIf kills a process that is the one that is meant, and reports whether it was.
+// It asks that of the process that it has a hold of: the number may have been used again.
+func KillIf(pid int, meant func() bool) bool {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return false
-	}
-	if !isMember(string(data), group) {
+	if !meant() {
 		return false
 	}
 	unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
