@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"time"
 )
 
@@ -21,18 +20,10 @@ var (
 // escapes runs them in a machine with Debian's programs, cgroup v2 only, and no systemd.
 func escapes(ctx context.Context, b *bench) error {
 	const name = "escapes"
-	disk, err := b.newDisk(ctx, name)
-	if err != nil {
-		return err
-	}
 	if err := forget(name); err != nil {
 		return err
 	}
-	m, err := b.boot(ctx, plan{
-		name: name, memory: 4096, limit: 30 * time.Minute,
-		kernel: []string{"disk=yes", "first=/payload/guest/escapes", "tests=" + b.tests, "patience=" + strconv.Itoa(b.patience)},
-		drives: []string{"format=raw,cache=unsafe,file=" + disk, b.payload()},
-	})
+	m, err := b.bootTests(ctx, name, 30*time.Minute, "tests="+b.tests)
 	if err != nil {
 		return err
 	}

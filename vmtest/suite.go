@@ -43,23 +43,11 @@ func suite(ctx context.Context, b *bench) error {
 // runScripts boots a machine that runs the scripts of the names, or all. The error is
 // that it did not come to its end.
 func (b *bench) runScripts(ctx context.Context, names string) (r results, err error) {
-	const name = "suite"
-	disk, err := b.newDisk(ctx, name)
-	if err != nil {
-		return r, err
-	}
 	expression := "."
 	if names != "" {
 		expression = "^(" + strings.ReplaceAll(names, ",", "|") + ")$"
 	}
-	m, err := b.boot(ctx, plan{
-		name: name, memory: 4096, limit: b.limit + lastScript,
-		kernel: []string{
-			"disk=yes", "first=/payload/guest/suite", "scripts=" + expression,
-			"patience=" + strconv.Itoa(b.patience), "budget=" + b.limit.String(),
-		},
-		drives: []string{"format=raw,cache=unsafe,file=" + disk, b.payload()},
-	})
+	m, err := b.bootTests(ctx, "suite", b.limit+lastScript, "scripts="+expression, "budget="+b.limit.String())
 	if err != nil {
 		return r, err
 	}
@@ -77,9 +65,23 @@ func (b *bench) runScripts(ctx context.Context, names string) (r results, err er
 		fmt.Printf("suite: %d scripts are LEFT OUT: %s were over: %s\n", len(r.skipped), b.limit, strings.Join(r.skipped, ", "))
 	}
 	if !r.complete || r.passed+len(r.failed) == 0 || len(r.failed) == 0 && !r.zero {
-		err = errors.Join(err, fmt.Errorf("it did not come to its end; the last it said is in %s", logOf(name)))
+		err = errors.Join(err, fmt.Errorf("it did not come to its end; the last it said is in %s", logOf("suite")))
 	}
 	return r, err
+}
+
+// bootTests boots a machine with Debian's programs, cgroup v2 only and no systemd,
+// whose first process is guest/<name>.
+func (b *bench) bootTests(ctx context.Context, name string, limit time.Duration, kernel ...string) (*machine, error) {
+	disk, err := b.newDisk(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return b.boot(ctx, plan{
+		name: name, memory: 4096, limit: limit,
+		kernel: append(kernel, "disk=yes", "first=/payload/guest/"+name, "patience="+strconv.Itoa(b.patience)),
+		drives: []string{"format=raw,cache=unsafe,file=" + disk, b.payload()},
+	})
 }
 
 // newDisk copies the disk with Debian.
